@@ -1,0 +1,55 @@
+# The arithmetic promise (docs/arithmetic.md): nothing may be contracted or reassociated behind our back.
+add_compile_options(-Wall -Wextra -Wpedantic -Werror -ffp-contract=off -fno-fast-math -fno-math-errno)
+include_directories(${PROJECT_SOURCE_DIR})
+
+set(LANNER_AVX2_FLAGS -mavx2 -mfma -mbmi -mbmi2)
+if(LANNER_AVX512_LOWERED)
+  set(LANNER_AVX512_FLAGS ${LANNER_AVX2_FLAGS} -DLANNER_AVX512_LOWERED=1 -Wno-psabi)
+else()
+  set(LANNER_AVX512_FLAGS ${LANNER_AVX2_FLAGS} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
+    -Wno-uninitialized -Wno-maybe-uninitialized)  # GCC 12's own AVX-512 header trips these
+endif()
+
+# lanner_library(kernels nearest SOURCES a.cpp b_avx2.cpp LINK lanner::kernels::device)
+# One static library a folder, alias lanner::<layer>::<name>. A file's last word names its CPU tier.
+function(lanner_library layer name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK;LINK_PRIVATE" ${ARGN})
+  set(target lanner_${layer}_${name})
+  if(ARG_SOURCES)
+    add_library(${target} STATIC ${ARG_SOURCES})
+    target_link_libraries(${target} PUBLIC ${ARG_LINK} PRIVATE ${ARG_LINK_PRIVATE})
+    foreach(source IN LISTS ARG_SOURCES)
+      if(source MATCHES "_avx2\\.cpp$")
+        set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${LANNER_AVX2_FLAGS}")
+      elseif(source MATCHES "_avx512\\.cpp$")
+        set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${LANNER_AVX512_FLAGS}")
+      endif()
+    endforeach()
+  else()
+    add_library(${target} INTERFACE)
+    target_link_libraries(${target} INTERFACE ${ARG_LINK})
+  endif()
+  add_library(lanner::${layer}::${name} ALIAS ${target})
+endfunction()
+
+# lanner_test(kernels_nearest SOURCES search_test.cpp LINK lanner::kernels::nearest)
+# One test binary a folder of tests/, which mirrors the tree. Zero tests found is an error.
+function(lanner_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_executable(test_${name} ${ARG_SOURCES})
+  target_link_libraries(test_${name} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(test_${name} PRIVATE
+    LANNER_SOURCE_DIR="${PROJECT_SOURCE_DIR}" LANNER_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  add_test(NAME ${name} COMMAND test_${name} --gtest_brief=1)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
+
+# lanner_bench(kernels_nearest SOURCES search_bench.cpp LINK lanner::kernels::nearest)
+function(lanner_bench name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(bench_${name} ${ARG_SOURCES})
+  target_link_libraries(bench_${name} PRIVATE ${ARG_LINK} benchmark::benchmark)
+endfunction()

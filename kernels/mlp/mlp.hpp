@@ -1,0 +1,82 @@
+// Multilayer perceptrons: forward fused with activation and reconstruction error, and training.
+//
+// Definition of the forward pass (the same bits on every backend). Output o of a layer is the float32 chain
+//   a = bias[o]; for input i in order: a = fma(weight[o][i], x[i], a)
+// then the activation (rectifier: a > 0 ? a : 0; tanh: arithmetic/elementary.hpp; identity). The reconstruction
+// error of a row x with reconstruction y is
+//   e = 0; for feature j in order: d = y[j] - x[j]; e = fma(d, d, e);   error = e / width
+// and part j is (d * d) / width. Overflow saturates at the largest finite float; nothing is NaN.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/device/device.hpp"
+#include "kernels/rows.hpp"
+
+namespace lanner::mlp {
+
+enum class Activation { identity, rectifier, tanh };
+
+/// One dense layer: plain data.
+struct Layer {
+  std::size_t inputs = 0, outputs = 0;
+  std::vector<float> weight;  ///< [outputs, inputs] row-major
+  std::vector<float> bias;    ///< [outputs]
+  Activation activation = Activation::identity;
+};
+
+struct Network {
+  std::vector<Layer> layers;
+  std::size_t inputs() const { return layers.front().inputs; }
+  std::size_t outputs() const { return layers.back().outputs; }
+};
+
+/// Throws std::invalid_argument where shapes don't chain, are zero, or a value isn't finite.
+void validate(const Network&);
+
+class ResidentNetwork {
+ public:
+  virtual ~ResidentNetwork() = default;
+  virtual std::size_t inputs() const = 0;
+  virtual std::size_t outputs() const = 0;
+  virtual std::size_t workspace_bytes(std::size_t rows) const = 0;
+};
+std::shared_ptr<const ResidentNetwork> make_resident(Device&, const Network&);
+
+/// out [n, outputs].
+void forward(Stream&, const ResidentNetwork&, Rows rows, std::span<std::byte> workspace, MutableRows out);
+
+/// For networks whose outputs are their inputs. error [n]; parts [n, d], or data == nullptr for none: each
+/// part as defined above (so the sum of the parts is the error but for rounding). Allocates nothing.
+void reconstruction_error(Stream&, const ResidentNetwork&, Rows rows, std::span<std::byte> workspace,
+                          std::span<float> error, MutableRows parts);
+
+/// Training by Adam (Kingma & Ba 2015, algorithm 1) on the mean squared reconstruction error, minibatches in
+/// seeded random order, early stopping on a validation share. Repeats bit for bit on the same tier, with the
+/// same seed, whatever the thread count.
+struct Training {
+  std::vector<std::size_t> widths;  ///< layer widths, input first; the last equals the first for an autoencoder
+  Activation hidden = Activation::rectifier;
+  int epochs_max = 40;
+  std::size_t batch = 64;
+  double learning_rate = 1e-3;
+  double validation_share = 0.1;  ///< in [0, 0.5]; 0: no early stopping
+  int patience = 5;               ///< epochs without improvement of the validation error before stopping
+  std::uint64_t seed = 1;
+};
+struct TrainingReport {
+  int epochs = 0;
+  double training_error = 0, validation_error = 0;
+};
+/// Called after each epoch with (epochs done, training error, validation error).
+using TrainingProgress = std::function<void(int, double, double)>;
+/// rows: at least 1. Weights start as in He et al. 2015 (rectifier) or Glorot & Bengio 2010 (others). The weights of
+/// the best validation epoch are returned.
+Network train(Device&, Rows rows, const Training&, const TrainingProgress&, TrainingReport* report = nullptr);
+
+}  // namespace lanner::mlp
