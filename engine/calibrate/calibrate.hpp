@@ -1,0 +1,30 @@
+// Calibration: from the scores of rows that were not fitted on, to a p-value for any score.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/tail/tail.hpp"
+
+namespace lanner::engine {
+
+struct CalibrationOptions {
+  /// Rows suspected to be anomalies themselves are trimmed from the calibration scores by a stated rule (calibrate.cpp,
+  /// docs/calibration.md), so that contamination doesn't cost power.
+  bool trim = true;
+  /// A generalised-Pareto tail ranks what lies beyond the calibration scores, marked as extrapolated.
+  bool extrapolate = true;
+};
+
+struct CalibrationReport {
+  std::size_t scores = 0;   ///< that were given
+  std::size_t trimmed = 0;  ///< of them
+  std::string tail;         ///< for people: how the tail was fitted, or why not
+};
+
+/// scores: finite, at least 1 (std::invalid_argument otherwise); any order.
+tail::Calibration calibrate(std::span<const float> scores, const CalibrationOptions&, CalibrationReport* = nullptr);
+
+}  // namespace lanner::engine

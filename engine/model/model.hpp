@@ -1,0 +1,92 @@
+// A model: the feature plan, the fitted detector and its calibration. Immutable plain data, one file, one hash.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/calibrate/calibrate.hpp"
+#include "engine/detectors/detector.hpp"
+#include "engine/features/features.hpp"
+
+namespace lanner::engine {
+
+struct FitOptions {
+  std::string detector = "nearest_neighbours";
+  /// The detector's settings and those of every fit (fit_parameters()): calibration, scale, trim, ...; as text.
+  std::map<std::string, std::string> settings;
+  /// Empty: identity features of every numeric field.
+  std::vector<FeatureSpec> features;
+  std::uint64_t seed = 1;
+  std::string name = "model";
+};
+
+/// Settings that every fit takes beside its detector's: calibration (share held out, 0.2; "cross"; "none"), scale
+/// (none, standard, robust, minmax), trim, extrapolate.
+std::span<const Parameter> fit_parameters();
+/// Both tables, for validation and documentation. Throws std::invalid_argument for an unknown detector, naming the
+/// nearest.
+std::vector<Parameter> all_parameters(std::string_view detector);
+
+class Model {
+ public:
+  /// Fits on unlabelled records: features, the seeded split, the detector, the calibration. Rows that the features
+  /// refuse are left out and counted. Throws std::invalid_argument / InvalidSettings where options or data don't fit.
+  static std::shared_ptr<const Model> fit(Device&, const Schema&, const Records&, const FitOptions&, Progress = {});
+
+  static std::shared_ptr<const Model> load(const std::filesystem::path&);
+  static std::shared_ptr<const Model> from_bytes(std::vector<std::byte>);
+  void save(const std::filesystem::path&) const;
+  const std::vector<std::byte>& bytes() const { return bytes_; }
+
+  const std::string& name() const { return name_; }
+  /// "sha256:..." of the file.
+  const std::string& hash() const { return hash_; }
+  const Detector& detector() const { return *detector_; }
+  const Settings& settings() const { return *settings_; }
+  const FeaturePlan& features() const { return *features_; }
+  const Fitted& fitted() const { return *fitted_; }
+  /// No calibration (calibration=none): every p-value is 1 and nothing is ever flagged.
+  const std::optional<tail::Calibration>& calibration() const { return calibration_; }
+
+  /// What `lanner inspect` shows beside the above: rows fitted on, refused, calibrated on, trimmed, seed, ...
+  const std::map<std::string, std::string>& provenance() const { return provenance_; }
+
+ private:
+  Model() = default;
+  std::string name_, hash_;
+  const Detector* detector_ = nullptr;
+  std::optional<Settings> settings_;
+  std::optional<FeaturePlan> features_;
+  std::shared_ptr<const Fitted> fitted_;
+  std::optional<tail::Calibration> calibration_;
+  std::map<std::string, std::string> provenance_;
+  std::vector<std::byte> bytes_;
+};
+
+/// A model resident on a device: score and p-value in one go. Shared by all slots, immutable.
+class ModelScorer {
+ public:
+  ModelScorer(std::shared_ptr<const Model>, Device&);
+
+  const Model& model() const { return *model_; }
+  const Scorer& scorer() const { return *scorer_; }
+  std::size_t workspace_bytes(std::size_t rows_max) const;
+  /// scores, p_values, extrapolated: [n]. Rows with refused[i] = 1 (their values are zeros) get score NaN and p-value 1.
+  /// `refused` may be empty. Allocates nothing.
+  void score(Stream&, Rows rows, std::span<const std::uint8_t> refused, std::span<std::byte> workspace,
+             std::span<float> scores, std::span<double> p_values, std::span<std::uint8_t> extrapolated) const;
+
+ private:
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<Scorer> scorer_;
+  std::shared_ptr<const tail::ResidentTail> tail_;
+};
+
+}  // namespace lanner::engine
