@@ -1,0 +1,115 @@
+// The configuration: one plain structure, read from YAML in one pass that finds every fault there is.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "engine/calibrate/decide.hpp"
+#include "engine/features/features.hpp"
+#include "engine/records/records.hpp"
+#include "host/results/results.hpp"
+
+namespace lanner::host {
+
+enum class Delivery { acked, lossy };
+enum class Durable { scored, none };
+/// active: flags, alerts. shadow: scored, published and stored beside it, raises no alerts.
+enum class Role { active, shadow };
+
+struct ModelConfig {
+  std::filesystem::path file;
+  std::string name;  ///< as published; default: the file's stem
+  Role role = Role::active;
+};
+
+/// A stream that starts with no model collects, fits, calibrates and swaps in.
+struct LearnConfig {
+  std::size_t rows = 5000;             ///< 0: by time
+  std::int64_t for_ns = 0;             ///< 0: by rows
+  std::string detector = "nearest_neighbours";
+  std::map<std::string, std::string> settings;
+  std::uint64_t seed = 1;
+  std::filesystem::path save;          ///< where the fitted model is kept; empty: in memory only
+  std::string name;                    ///< of the model; default: the stream's
+};
+
+struct StreamConfig {
+  std::string name;
+  engine::Schema schema;
+  std::vector<engine::FeatureSpec> features;  ///< empty: what its models were fitted on
+  engine::FeatureLimits limits;
+  std::vector<ModelConfig> models;
+  std::optional<LearnConfig> learn;
+  engine::DecisionRule decide = engine::FalseAlarmRate{0.001};
+};
+
+struct IngestConfig {
+  std::string bind;                    ///< ZeroMQ endpoint
+  Delivery delivery = Delivery::acked;
+  Durable durable = Durable::scored;
+  std::uint64_t credit_bytes = 64u << 20;
+  std::uint64_t batch_bytes_max = 16u << 20;
+};
+
+struct PublishConfig {
+  std::string bind;
+  int queue_messages_max = 1000;       ///< per subscriber, beyond which messages to it are dropped (and counted)
+};
+
+struct DeviceConfig {
+  std::string prefer = "cpu", otherwise = "cpu";
+  bool required = false;               ///< `require:` instead of `prefer:`
+  std::size_t batch_max = 8192;        ///< rows a slot
+  double wait_ms_max = 2;
+  std::size_t slots = 4;
+  unsigned threads = 0;                ///< 0: LANNER_THREADS, or the CPUs there are
+};
+
+struct ApiConfig {
+  std::string bind;                    ///< HOST:PORT; empty: none
+};
+
+struct LogConfig {
+  std::string level = "info";
+  bool json = false;
+};
+
+struct Config {
+  std::vector<StreamConfig> streams;
+  std::vector<IngestConfig> ingest;
+  std::vector<PublishConfig> publish;
+  std::optional<ResultsOptions> results;
+  DeviceConfig device;
+  ApiConfig api;
+  LogConfig log;
+};
+
+/// One fault: `file:line: key: found X, allowed Y`, and the nearest known key where the key is unknown.
+struct ConfigError {
+  std::string file;
+  int line = 0;
+  std::string key, found, allowed, nearest;
+  std::string text() const;
+};
+
+class InvalidConfig : public std::runtime_error {
+ public:
+  explicit InvalidConfig(std::vector<ConfigError> errors);
+  const std::vector<ConfigError>& errors() const { return errors_; }
+
+ private:
+  std::vector<ConfigError> errors_;
+};
+
+/// Relative paths are taken from the file's folder. Throws InvalidConfig with every fault.
+Config read_config(const std::filesystem::path&);
+Config parse_config(const std::string& yaml, const std::filesystem::path& file_for_errors);
+/// The reference documentation of every key, in Markdown, made from the tables that validate.
+std::string config_reference();
+
+}  // namespace lanner::host

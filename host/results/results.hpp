@@ -1,0 +1,65 @@
+// The results sink: files of scored rows, synced before the ack; and beside them how far each producer has come.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "engine/records/records.hpp"
+
+namespace lanner::host {
+
+/// One batch scored by one model, as sinks and publishers see it: views, n long each. entity, id and time may be empty
+/// (then ids are "<producer>:<seq>:<row>").
+struct ScoredRows {
+  std::string_view stream, producer;
+  std::uint64_t seq = 0;
+  std::size_t count = 0;
+  std::string_view model, model_hash;
+  std::span<const float> score;
+  std::span<const double> p_value, threshold;
+  std::span<const std::uint8_t> flag;
+  const engine::Texts* entity = nullptr;
+  const engine::Texts* id = nullptr;
+  std::span<const std::int64_t> time;
+};
+
+enum class ResultsFormat { csv, arrow };
+enum class Keep { all, flagged, none };
+
+struct ResultsOptions {
+  std::filesystem::path directory;
+  ResultsFormat format = ResultsFormat::csv;
+  Keep keep = Keep::all;
+  std::uint64_t rotate_bytes = 256u << 20;
+  std::int64_t rotate_s = 3600;
+};
+
+/// What the pipeline writes results to. Not thread safe. Errors are std::system_error naming the path.
+class ResultsSink {
+ public:
+  virtual ~ResultsSink() = default;
+  virtual void append(const ScoredRows&) = 0;
+  /// Marks (stream-independent) producer's batches up to seq as settled: durable with the next sync.
+  virtual void settle(std::string_view producer, std::uint64_t seq) = 0;
+  /// Everything appended and settled so far is on disk when this returns.
+  virtual void sync() = 0;
+  /// The last durable seq of each producer, as found at start.
+  virtual const std::map<std::string, std::uint64_t, std::less<>>& settled() const = 0;
+  virtual std::uint64_t rows_written() const = 0;
+};
+
+/// Files <directory>/<stream>-<UTC time>-<counter>.csv (or .arrow): header row producer,seq,row,id,entity,time,
+/// score,p_value,flag,threshold,model,model_hash. Floats are the shortest text that reads back to the same bits. A torn
+/// last line (or an unfinished Arrow file) left by a crash is cut at start; an Arrow IPC file is readable when rotated,
+/// and at a clean stop. <directory>/producers.journal holds the settled positions (append, sync, compacted at start;
+/// a torn last record is cut). Throws std::system_error / std::runtime_error where the directory can't be used.
+std::unique_ptr<ResultsSink> open_results(const ResultsOptions&);
+
+}  // namespace lanner::host
