@@ -13,7 +13,9 @@
 
 namespace lanner::engine {
 
-enum class Kind { boolean, integer, number, word, integers };
+/// count_or_share: a whole number of at least 1, or a share of the rows strictly between 0 and 1 (`k: 0.1`); `most`
+/// bounds the number.
+enum class Kind { boolean, integer, number, word, integers, count_or_share };
 
 /// One setting. `words` lists the words it may take: all it may take for Kind::word, and for the other kinds
 /// words allowed beside values (such as "auto").
@@ -30,7 +32,8 @@ struct Parameter {
 /// What a parameter may be, for error messages and documentation: "a whole number from 1 to 1000000, or auto".
 std::string allowed(const Parameter&);
 
-/// One thing wrong with a setting: `name: found X, allowed Y`, with the nearest known name where the name is unknown.
+/// One thing wrong with a setting: `name: found X, allowed Y`, with the nearest known name where the name is unknown,
+/// and the nearest word where the value is an unknown word.
 struct SettingError {
   std::string name, found, allowed, nearest;
   std::string text() const;
@@ -48,7 +51,8 @@ class InvalidSettings : public std::invalid_argument {
 /// The name of `names` that is closest to `wrong` by edit distance; empty if none is close.
 std::string nearest_name(std::string_view wrong, std::span<const std::string_view> names);
 
-/// Settings checked against a table, defaults filled in.
+/// Settings checked against a table, defaults filled in. The accessors throw std::logic_error for a name or kind that
+/// the table doesn't have (that is our fault, never the user's).
 class Settings {
  public:
   /// `given`: name -> value as text. Throws InvalidSettings with every error there is.
@@ -59,6 +63,7 @@ class Settings {
 
   bool boolean(std::string_view name) const;
   std::int64_t integer(std::string_view name) const;
+  /// Kind::number, or Kind::count_or_share: a value below 1 is the share.
   double number(std::string_view name) const;
   std::string_view word(std::string_view name) const;
   std::vector<std::int64_t> integers(std::string_view name) const;
