@@ -1,0 +1,45 @@
+// `lanner serve`: the host process, from start to drained stop.
+#pragma once
+
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "host/config/config.hpp"
+
+namespace lanner::host {
+
+/// The config requires a device that this machine doesn't have (exit status 3).
+class DeviceMissing : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// A start that can't be: a model that isn't there or doesn't fit its stream, an endpoint that is taken,
+/// refused or malformed, a results folder that can't be written (exit status 2). One line a fault.
+class CannotServe : public std::runtime_error {
+ public:
+  explicit CannotServe(std::vector<std::string> faults);
+  const std::vector<std::string>& faults() const { return faults_; }
+
+ private:
+  std::vector<std::string> faults_;
+};
+
+struct ServeOptions {
+  /// Reads the configuration again, at SIGHUP; throws InvalidConfig. Empty: there is no file, and SIGHUP is
+  /// refused.
+  std::function<Config()> reread;
+};
+
+/// Runs until SIGTERM or SIGINT, then drains, acknowledges, syncs and returns 0. Logs to stderr. Blocks
+/// SIGHUP, SIGTERM and SIGINT in the calling thread and those made from it: call it before other threads are
+/// started. Throws CannotServe, DeviceMissing; anything else is our fault.
+int serve(const Config&, const ServeOptions& = {});
+
+/// What a start would refuse beyond what read_config finds: models that can't be read or don't fit their
+/// streams, endpoints beyond loopback, a missing device. Starts nothing. One line a fault; empty: fine.
+std::vector<std::string> check(const Config&);
+
+}  // namespace lanner::host
