@@ -4,7 +4,8 @@ include_directories(${PROJECT_SOURCE_DIR})
 
 set(LANNER_AVX2_FLAGS -mavx2 -mfma -mbmi -mbmi2)
 if(LANNER_AVX512_LOWERED)
-  set(LANNER_AVX512_FLAGS ${LANNER_AVX2_FLAGS} -DLANNER_AVX512_LOWERED=1 -Wno-psabi)
+  add_compile_definitions(LANNER_AVX512_LOWERED=1)  # every file: the tier chooser too must know
+  set(LANNER_AVX512_FLAGS ${LANNER_AVX2_FLAGS} -Wno-psabi)
 else()
   set(LANNER_AVX512_FLAGS ${LANNER_AVX2_FLAGS} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
     -Wno-uninitialized -Wno-maybe-uninitialized)  # GCC 12's own AVX-512 header trips these

@@ -2,8 +2,8 @@
 //
 // Definition (the same bits on every backend). With n sorted calibration scores c:
 //   p = (1 + #{i : c[i] >= s}) / (n + 1)                                  (conformal; Vovk et al. 2005)
-// computed in float64 as one integer count and one division. Where the count is 0, i.e. s > c[n-1], and a tail is
-// given, p = extrapolated(s) <= 1/(n+1): tail_formula.hpp states it; the row is marked.
+// computed in float64 as one integer count and one division. Where the count is 0, i.e. s > c[n-1], and a
+// tail is given, p = extrapolated(s) <= 1/(n+1): tail_formula.hpp states it; the row is marked.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,9 @@
 
 namespace lanner::tail {
 
-/// Generalised Pareto beyond `threshold` (Pickands 1975): P(S > s | S > threshold) = (1 + shape (s - threshold) /
-/// scale)^(-1/shape), exp(-(s - threshold)/scale) for shape 0. exceedance = share of calibration scores above it.
+/// Generalised Pareto beyond `threshold` (Pickands 1975): P(S > s | S > threshold) = (1 + shape (s -
+/// threshold) / scale)^(-1/shape), exp(-(s - threshold)/scale) for shape 0. exceedance = share of calibration
+/// scores above it.
 struct Pareto {
   bool fitted = false;
   double threshold = 0, shape = 0, scale = 1, exceedance = 0;
