@@ -2,10 +2,12 @@
 //
 // Definition of the forward pass (the same bits on every backend). Output o of a layer is the float32 chain
 //   a = bias[o]; for input i in order: a = fma(weight[o][i], x[i], a)
-// then the activation (rectifier: a > 0 ? a : 0; tanh: arithmetic/elementary.hpp; identity). The reconstruction
-// error of a row x with reconstruction y is
-//   e = 0; for feature j in order: d = y[j] - x[j]; e = fma(d, d, e);   error = e / width
-// and part j is (d * d) / width. Overflow saturates at the largest finite float; nothing is NaN.
+// then a is saturated, min(max(a, -largest), largest) with the largest finite float, and goes through the
+// activation (rectifier: a > 0 ? a : 0; tanh: arithmetic/elementary.hpp; identity). A chain that overflows
+// stands at its infinity until it ends: its factors are finite and a fused product is exact, so that no chain
+// meets inf - inf, and nothing is NaN. The reconstruction error of a row x with reconstruction y is
+//   e = 0; for feature j in order: d = y[j] - x[j]; e = fma(d, d, e);   error = min(e / width, largest)
+// and part j is min((d * d) / width, largest).
 #pragma once
 
 #include <cstddef>
@@ -60,7 +62,8 @@ void reconstruction_error(Stream&, const ResidentNetwork&, Rows rows, std::span<
 /// seeded random order, early stopping on a validation share. Repeats bit for bit on the same tier, with the
 /// same seed, whatever the thread count.
 struct Training {
-  std::vector<std::size_t> widths;  ///< layer widths, input first; the last equals the first for an autoencoder
+  std::vector<std::size_t>
+      widths;  ///< layer widths, input first; the last equals the first for an autoencoder
   Activation hidden = Activation::rectifier;
   int epochs_max = 40;
   std::size_t batch = 64;
@@ -75,8 +78,8 @@ struct TrainingReport {
 };
 /// Called after each epoch with (epochs done, training error, validation error).
 using TrainingProgress = std::function<void(int, double, double)>;
-/// rows: at least 1. Weights start as in He et al. 2015 (rectifier) or Glorot & Bengio 2010 (others). The weights of
-/// the best validation epoch are returned.
+/// rows: at least 1. Weights start as in He et al. 2015 (rectifier) or Glorot & Bengio 2010 (others). The
+/// weights of the best validation epoch are returned.
 Network train(Device&, Rows rows, const Training&, const TrainingProgress&, TrainingReport* report = nullptr);
 
 }  // namespace lanner::mlp

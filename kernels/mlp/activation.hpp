@@ -1,0 +1,31 @@
+// The formulas of one value that every tier shares, for a float or a register of floats.
+#pragma once
+
+#include <limits>
+
+#include "kernels/arithmetic/elementary.hpp"
+#include "kernels/arithmetic/scalar.hpp"
+#include "kernels/simd/lanes.hpp"
+
+namespace lanner::mlp {
+
+inline constexpr float largest = std::numeric_limits<float>::max();
+
+/// Both bounds: a chain that overflowed stands at an infinity, never at NaN (its factors are finite, and a
+/// fused product is exact, so that no chain adds unlike infinities).
+template <class F>
+LANNER_INLINE F saturate(F a) {
+  return minimum(maximum(a, F(-largest)), F(largest));
+}
+
+template <class F>
+LANNER_INLINE F rectify(F a) {
+  return minimum(maximum(a, F(0.0f)), F(largest));
+}
+
+template <class F>
+LANNER_INLINE F hyperbolic_tangent(F saturated) {
+  return lanner::tanh(saturated);
+}
+
+}  // namespace lanner::mlp

@@ -1,0 +1,10 @@
+#include "kernels/mlp/forward_tile.hpp"
+
+namespace lanner::mlp {
+
+static void run(const ForwardTask& task, std::size_t begin, std::size_t end, float* scratch) {
+  run_rows<simd::Avx2>(task, begin, end, scratch);
+}
+constinit const ForwardTier forward_avx2{tile_shape<simd::Avx2>, run};
+
+}  // namespace lanner::mlp

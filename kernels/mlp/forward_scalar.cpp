@@ -1,0 +1,59 @@
+// The plain reference: one row, one output, one input after the other.
+#include <algorithm>
+
+#include "kernels/mlp/activation.hpp"
+#include "kernels/mlp/packed.hpp"
+
+namespace lanner::mlp {
+namespace {
+
+float activate(float z, Activation activation) {
+  switch (activation) {
+    case Activation::rectifier:
+      return rectify(z);
+    case Activation::tanh:
+      return hyperbolic_tangent(saturate(z));
+    case Activation::identity:
+      break;
+  }
+  return saturate(z);
+}
+
+void run_layer(const PackedLayer& layer, const float* x, float* y) {
+  for (std::size_t o = 0; o < layer.outputs; ++o) {
+    float a = layer.bias[o];
+    for (std::size_t i = 0; i < layer.inputs; ++i) a = fma(layer.weight[o * layer.inputs + i], x[i], a);
+    y[o] = activate(a, layer.activation);
+  }
+}
+
+void run(const ForwardTask& task, std::size_t begin, std::size_t end, float* scratch) {
+  const PackedNetwork& network = task.network;
+  for (std::size_t r = begin; r < end; ++r) {
+    const float* x = task.rows.row(r);
+    for (std::size_t l = 0; l < network.count; ++l) {
+      float* y = scratch + (l + 1 == network.count ? network.output : network.hidden[l & 1]);
+      run_layer(network.layers[l], x, y);
+      x = y;
+    }
+    const std::size_t outputs = network.layers[network.count - 1].outputs;
+    if (!task.error) {
+      std::copy(x, x + outputs, task.out.row(r));
+      continue;
+    }
+    const float width = static_cast<float>(outputs);
+    float e = 0;
+    for (std::size_t j = 0; j < outputs; ++j) {
+      const float d = x[j] - task.rows.row(r)[j];
+      e = fma(d, d, e);
+      if (task.parts.data) task.parts.row(r)[j] = minimum((d * d) / width, largest);
+    }
+    task.error[r] = minimum(e / width, largest);
+  }
+}
+
+}  // namespace
+
+constinit const ForwardTier forward_scalar{{1, 1}, run};
+
+}  // namespace lanner::mlp

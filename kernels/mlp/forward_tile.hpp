@@ -1,0 +1,278 @@
+// The forward pass of the SIMD tiers, a template over the tier.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/mlp/activation.hpp"
+#include "kernels/mlp/packed.hpp"
+#include "kernels/simd/lanes.hpp"
+
+namespace lanner::mlp {
+
+template <class Tier>
+struct Tile;
+
+// 12 accumulators, 3 vectors of inputs and a broadcast fill AVX2's 16 registers.
+template <>
+struct Tile<simd::Avx2> {
+  static constexpr int outputs = 4, vectors = 3;
+  static constexpr std::size_t inputs_block = 256;  // of 24 rows: 24 KB, which a first-level cache holds
+};
+template <>
+struct Tile<simd::Avx512> {
+  static constexpr int outputs = 8, vectors = 3;
+  static constexpr std::size_t inputs_block = 192;  // of 48 rows: 36 KB of the 48 that such machines have
+};
+
+template <class Tier>
+inline constexpr TileShape tile_shape{
+    Tile<Tier>::outputs, static_cast<std::size_t>(Tile<Tier>::vectors) * simd::Floats<Tier>::width};
+
+LANNER_INLINE void transpose_8x8(__m256 (&r)[8]) {
+  __m256 t[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  __m256 s[8];
+  for (int i = 0; i < 8; i += 4) {
+    s[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+    s[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xEE);
+    s[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    s[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
+  }
+  for (int i = 0; i < 4; ++i) {
+    r[i] = _mm256_permute2f128_ps(s[i], s[i + 4], 0x20);
+    r[i + 4] = _mm256_permute2f128_ps(s[i], s[i + 4], 0x31);
+  }
+}
+
+LANNER_INLINE __m256i first_lanes(std::size_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+/// Rows [first, first + count) to x [feature][lane]; lanes beyond count repeat the last row (their results
+/// are dropped), features up to a multiple of 8 are zero.
+template <int lanes>
+LANNER_INLINE void transpose_in(Rows rows, std::size_t first, std::size_t count, float* x) {
+  for (int r = 0; r < lanes; r += 8) {
+    const float* from[8];
+    for (int i = 0; i < 8; ++i) {
+      const std::size_t lane = static_cast<std::size_t>(r + i);
+      from[i] = rows.data + (first + (lane < count ? lane : count - 1)) * rows.stride;
+    }
+    for (std::size_t j = 0; j < rows.width; j += 8) {
+      __m256 block[8];
+      if (j + 8 <= rows.width) {
+        for (int i = 0; i < 8; ++i) block[i] = _mm256_loadu_ps(from[i] + j);
+      } else {
+        const __m256i mask = first_lanes(rows.width - j);
+        for (int i = 0; i < 8; ++i) block[i] = _mm256_maskload_ps(from[i] + j, mask);
+      }
+      transpose_8x8(block);
+      for (int i = 0; i < 8; ++i)
+        _mm256_store_ps(x + (j + static_cast<std::size_t>(i)) * lanes + r, block[i]);
+    }
+  }
+}
+
+/// The way back: y [feature][lane] to rows [first, first + count).
+template <int lanes>
+LANNER_INLINE void transpose_out(const float* y, MutableRows rows, std::size_t first, std::size_t count) {
+  for (std::size_t r = 0; r < count; r += 8) {
+    const std::size_t here = count - r < 8 ? count - r : 8;
+    for (std::size_t j = 0; j < rows.width; j += 8) {
+      __m256 block[8];
+      for (std::size_t i = 0; i < 8; ++i) block[i] = _mm256_load_ps(y + (j + i) * lanes + r);
+      transpose_8x8(block);
+      float* to = rows.data + (first + r) * rows.stride + j;
+      const std::size_t wide = rows.width - j < 8 ? rows.width - j : 8;
+      const __m256i mask = first_lanes(wide);
+      for (std::size_t i = 0; i < here; ++i) {
+        if (wide == 8) {
+          _mm256_storeu_ps(to + i * rows.stride, block[i]);
+        } else {
+          _mm256_maskstore_ps(to + i * rows.stride, mask, block[i]);
+        }
+      }
+    }
+  }
+}
+
+template <class Tier, int vectors>
+struct Accumulators {
+  simd::Floats<Tier> of[Tile<Tier>::outputs][vectors];
+};
+
+template <class Tier, int vectors>
+LANNER_INLINE void pass_inputs(Accumulators<Tier, vectors>& a, const float* weight, const float* x,
+                               std::size_t inputs) {
+  using F = simd::Floats<Tier>;
+  constexpr int outputs = Tile<Tier>::outputs, lanes = vectors * F::width;
+#pragma GCC unroll 2
+  for (std::size_t i = 0; i < inputs; ++i) {
+    F in[vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) in[v] = F::load(x + i * lanes + static_cast<std::size_t>(v * F::width));
+#pragma GCC unroll 8
+    for (int o = 0; o < outputs; ++o) {
+      const F w(weight[i * outputs + static_cast<std::size_t>(o)]);
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) a.of[o][v] = fma(w, in[v], a.of[o][v]);
+    }
+  }
+}
+
+template <class Tier, int vectors>
+LANNER_INLINE void store(const Accumulators<Tier, vectors>& a, float* y) {
+#pragma GCC unroll 8
+  for (int p = 0; p < Tile<Tier>::outputs; ++p)
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) a.of[p][v].store(y + (p * vectors + v) * simd::Floats<Tier>::width);
+}
+
+template <class Tier, int vectors>
+LANNER_INLINE void activate(Accumulators<Tier, vectors>& a, Activation activation) {
+  constexpr int outputs = Tile<Tier>::outputs;
+  if (activation == Activation::rectifier) {
+#pragma GCC unroll 8
+    for (int p = 0; p < outputs; ++p)
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) a.of[p][v] = rectify(a.of[p][v]);
+    return;
+  }
+#pragma GCC unroll 8
+  for (int p = 0; p < outputs; ++p)
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) a.of[p][v] = saturate(a.of[p][v]);
+  if (activation != Activation::tanh) return;
+  // By way of memory: the formula is long, and should stand here once.
+  using F = simd::Floats<Tier>;
+  constexpr int all = outputs * vectors * F::width;
+  alignas(64) float held[all];
+  store<Tier, vectors>(a, held);
+#pragma GCC unroll 1
+  for (int i = 0; i < all; i += F::width) hyperbolic_tangent(F::load(held + i)).store(held + i);
+#pragma GCC unroll 8
+  for (int p = 0; p < outputs; ++p)
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) a.of[p][v] = F::load(held + (p * vectors + v) * F::width);
+}
+
+/// What becomes of a panel whose chains are complete: its activations go to y.
+template <class Tier, int vectors>
+struct Keep {
+  LANNER_INLINE void operator()(std::size_t o, Accumulators<Tier, vectors>& a, Activation activation,
+                                float* y) const {
+    activate<Tier, vectors>(a, activation);
+    store<Tier, vectors>(a, y + o * vectors * simd::Floats<Tier>::width);
+  }
+};
+
+/// Or they are compared with the tile's inputs x: sum [lane] takes up the squares, y the parts if they are
+/// wanted. Outputs that only fill up the last panel are 0, as is their input: they leave the sum as it is.
+template <class Tier, int vectors>
+struct Compare {
+  const float* x;
+  float* sum;
+  bool parts;
+  float width;
+
+  LANNER_INLINE void operator()(std::size_t o, Accumulators<Tier, vectors>& a, Activation activation,
+                                float* y) const {
+    using F = simd::Floats<Tier>;
+    constexpr int outputs = Tile<Tier>::outputs, lanes = vectors * F::width;
+    activate<Tier, vectors>(a, activation);
+    const float* in = x + o * lanes;
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) {
+      F e = F::load(sum + v * F::width);
+#pragma GCC unroll 8
+      for (int p = 0; p < outputs; ++p) {
+        a.of[p][v] = a.of[p][v] - F::load(in + p * lanes + v * F::width);
+        e = fma(a.of[p][v], a.of[p][v], e);
+      }
+      e.store(sum + v * F::width);
+    }
+    if (!parts) return;
+#pragma GCC unroll 8
+    for (int p = 0; p < outputs; ++p)
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v)
+        a.of[p][v] = minimum((a.of[p][v] * a.of[p][v]) / F(width), F(largest));
+    store<Tier, vectors>(a, y + o * lanes);
+  }
+};
+
+/// One layer from x to y, both [feature][lane]; y holds unfinished chains between blocks of inputs. Not
+/// inlined: on its own it keeps its accumulators in registers.
+template <class Tier, int vectors, class Finish>
+[[gnu::noinline]] void run_layer(const PackedLayer& layer, const float* x, float* y, const Finish& finish) {
+  using F = simd::Floats<Tier>;
+  constexpr std::size_t outputs = Tile<Tier>::outputs, block = Tile<Tier>::inputs_block;
+  constexpr std::size_t lanes = static_cast<std::size_t>(vectors) * F::width;
+  for (std::size_t begin = 0; begin < layer.inputs; begin += block) {
+    const bool is_last = begin + block >= layer.inputs;
+    const std::size_t inputs = is_last ? layer.inputs - begin : block;
+    for (std::size_t o = 0; o < layer.outputs; o += outputs) {
+      Accumulators<Tier, vectors> a;
+#pragma GCC unroll 8
+      for (std::size_t p = 0; p < outputs; ++p)
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < vectors; ++v)
+          a.of[p][v] = begin == 0 ? F(layer.bias[o + p]) : F::load(y + (o + p) * lanes + v * F::width);
+      pass_inputs<Tier, vectors>(a, layer.weight + o * layer.inputs + begin * outputs, x + begin * lanes,
+                                 inputs);
+      if (is_last) {
+        finish(o, a, layer.activation, y);
+      } else {
+        store<Tier, vectors>(a, y + o * lanes);
+      }
+    }
+  }
+}
+
+/// Up to `vectors` registers of rows through all layers.
+template <class Tier, int vectors>
+LANNER_INLINE void run_tile(const ForwardTask& task, std::size_t first, std::size_t count, float* scratch) {
+  using F = simd::Floats<Tier>;
+  constexpr int lanes = vectors * F::width;
+  const PackedNetwork& network = task.network;
+  const float* x = scratch;
+  transpose_in<lanes>(task.rows, first, count, scratch);
+  for (std::size_t l = 0; l + 1 < network.count; ++l) {
+    float* y = scratch + network.hidden[l & 1];
+    run_layer<Tier, vectors>(network.layers[l], x, y, Keep<Tier, vectors>{});
+    x = y;
+  }
+  const PackedLayer& last = network.layers[network.count - 1];
+  float* y = scratch + network.output;
+  if (!task.error) {
+    run_layer<Tier, vectors>(last, x, y, Keep<Tier, vectors>{});
+    transpose_out<lanes>(y, task.out, first, count);
+    return;
+  }
+  alignas(64) float sum[lanes] = {};
+  const Compare<Tier, vectors> compare{scratch, sum, task.parts.data != nullptr,
+                                       static_cast<float>(last.outputs)};
+  run_layer<Tier, vectors>(last, x, y, compare);
+  for (int v = 0; v < vectors; ++v)
+    minimum(F::load(sum + v * F::width) / F(compare.width), F(largest)).store(sum + v * F::width);
+  for (std::size_t r = 0; r < count; ++r) task.error[first + r] = sum[r];
+  if (compare.parts) transpose_out<lanes>(y, task.parts, first, count);
+}
+
+template <class Tier, int vectors = Tile<Tier>::vectors>
+LANNER_INLINE void run_rows(const ForwardTask& task, std::size_t begin, std::size_t end, float* scratch) {
+  constexpr std::size_t lanes = static_cast<std::size_t>(vectors) * simd::Floats<Tier>::width;
+  // A tile with no more registers than its last rows fill.
+  constexpr std::size_t fewer = vectors > 1 ? lanes - simd::Floats<Tier>::width : 0;
+  for (; end - begin > fewer; begin += end - begin < lanes ? end - begin : lanes)
+    run_tile<Tier, vectors>(task, begin, end - begin < lanes ? end - begin : lanes, scratch);
+  if constexpr (vectors > 1) {
+    if (end > begin) run_rows<Tier, vectors - 1>(task, begin, end, scratch);
+  }
+}
+
+}  // namespace lanner::mlp

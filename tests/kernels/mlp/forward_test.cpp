@@ -1,0 +1,272 @@
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+
+#include "kernels/arithmetic/elementary.hpp"
+#include "tests/kernels/mlp/networks.hpp"
+
+namespace lanner::mlp {
+namespace {
+
+constexpr float largest = std::numeric_limits<float>::max();
+
+struct Answer {
+  Matrix out, parts;
+  std::vector<float> error;  // of the call that also gives parts
+  std::vector<float> error_alone;
+};
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+// The contract, word for word.
+Answer by_definition(const Network& network, Rows rows) {
+  Answer answer{Matrix(rows.count, network.outputs()), Matrix(rows.count, network.outputs()), {}, {}};
+  const float width = static_cast<float>(network.outputs());
+  for (std::size_t r = 0; r < rows.count; ++r) {
+    std::vector<float> x(rows.row(r), rows.row(r) + rows.width), y;
+    for (const Layer& layer : network.layers) {
+      y.assign(layer.outputs, 0);
+      for (std::size_t o = 0; o < layer.outputs; ++o) {
+        float a = layer.bias[o];
+        for (std::size_t i = 0; i < layer.inputs; ++i)
+          a = std::fma(layer.weight[o * layer.inputs + i], x[i], a);
+        a = std::min(std::max(a, -largest), largest);
+        if (layer.activation == Activation::rectifier) a = a > 0 ? a : 0;
+        if (layer.activation == Activation::tanh) a = lanner::tanh(a);
+        y[o] = a;
+      }
+      x = y;
+    }
+    std::copy(x.begin(), x.end(), answer.out.row(r));
+    if (network.outputs() != network.inputs()) continue;
+    float e = 0;
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      const float d = x[j] - rows.row(r)[j];
+      e = std::fma(d, d, e);
+      answer.parts.row(r)[j] = std::min(d * d / width, largest);
+    }
+    answer.error.push_back(std::min(e / width, largest));
+  }
+  answer.error_alone = answer.error;
+  return answer;
+}
+
+// In batches of `batch` rows; the workspace is dirty and misaligned, as a slot's may be.
+Answer computed(Device& device, const Network& network, Rows rows, std::size_t batch) {
+  const auto resident = make_resident(device, network);
+  Answer answer{Matrix(rows.count, network.outputs()), Matrix(rows.count, network.outputs()), {}, {}};
+  if (network.outputs() == network.inputs()) {
+    answer.error.resize(rows.count);
+    answer.error_alone.resize(rows.count);
+  }
+  const std::size_t bytes = resident->workspace_bytes(batch);
+  std::vector<std::byte> memory(bytes + 4, std::byte{0xFF});
+  const std::span<std::byte> workspace(memory.data() + 4, bytes);
+  Stream stream = device.stream();
+  for (std::size_t begin = 0; begin < rows.count; begin += batch) {
+    const std::size_t end = std::min(rows.count, begin + batch), n = end - begin;
+    const Rows part = rows.slice(begin, end);
+    forward(stream, *resident, part, workspace,
+            {answer.out.row(begin), n, answer.out.width, answer.out.stride});
+    if (answer.error.empty()) continue;
+    reconstruction_error(stream, *resident, part, workspace, std::span(answer.error).subspan(begin, n),
+                         {answer.parts.row(begin), n, answer.parts.width, answer.parts.stride});
+    reconstruction_error(stream, *resident, part, workspace, std::span(answer.error_alone).subspan(begin, n),
+                         {});
+  }
+  return answer;
+}
+
+// Bits of everything, the untouched padding between rows included.
+void expect_same(const Answer& expected, const Answer& found, const std::string& where) {
+  EXPECT_TRUE(same_bits(expected.out.values, found.out.values)) << where << ": outputs";
+  EXPECT_TRUE(same_bits(expected.error, found.error)) << where << ": errors";
+  EXPECT_TRUE(same_bits(expected.error_alone, found.error_alone)) << where << ": errors without parts";
+  EXPECT_TRUE(same_bits(expected.parts.values, found.parts.values)) << where << ": parts";
+}
+
+void expect_defined_everywhere(const Network& network, Rows rows, const std::string& where) {
+  const Answer expected = by_definition(network, rows);
+  for (CpuTier tier : available_cpu_tiers())
+    for (unsigned threads : {1u, 3u}) {
+      const auto device = Device::cpu({tier, threads});
+      for (std::size_t batch :
+           {std::size_t{1}, std::size_t{7}, std::size_t{33}, std::max<std::size_t>(rows.count, 1)}) {
+        if (threads > 1 && batch != rows.count) continue;
+        expect_same(expected, computed(*device, network, rows, batch),
+                    where + ", " + device->description() + ", batches of " + std::to_string(batch));
+      }
+    }
+}
+
+std::string name_of(const std::vector<std::size_t>& widths) {
+  std::string name;
+  for (std::size_t w : widths) name += std::to_string(w) + " ";
+  return name;
+}
+
+TEST(Forward, IsTheDefinitionInEveryTierBatchAndThreadCount) {
+  const std::vector<std::vector<std::size_t>> shapes = {{1, 1},
+                                                        {1, 1, 1},
+                                                        {2, 3, 2},
+                                                        {3, 1, 3},
+                                                        {5, 4, 7},
+                                                        {7, 9, 2, 9, 7},
+                                                        {8, 8},
+                                                        {9, 17, 5},
+                                                        {32, 16, 8, 16, 32},
+                                                        {33, 31, 1, 31, 33},
+                                                        {64, 12, 64},
+                                                        {100, 48, 7, 100},
+                                                        {191, 193, 191},
+                                                        {257, 3, 257},
+                                                        {4, 300, 4}};
+  unsigned seed = 0;
+  for (const auto& widths : shapes)
+    for (Activation hidden : {Activation::rectifier, Activation::tanh, Activation::identity}) {
+      const Activation last = seed % 3 == 2 ? Activation::tanh : Activation::identity;
+      const Matrix rows = random_rows(75, widths.front(), ++seed);
+      expect_defined_everywhere(random_network(widths, hidden, last, seed), rows.rows(), name_of(widths));
+    }
+}
+
+TEST(Forward, TakesAnyNumberOfRows) {
+  const Network network = random_network({10, 6, 10}, Activation::rectifier, Activation::identity, 1);
+  for (std::size_t n = 0; n <= 100; ++n)
+    expect_defined_everywhere(network, random_rows(n, 10, 2).rows(), std::to_string(n) + " rows");
+}
+
+TEST(Forward, ManyRowsOnManyThreads) {
+  const Network network = random_network({12, 8, 3, 8, 12}, Activation::rectifier, Activation::identity, 1);
+  expect_defined_everywhere(network, random_rows(20'000, 12, 2).rows(), "20000 rows");
+}
+
+TEST(Forward, WideRows) {
+  for (std::size_t d : {1000, 1555}) {
+    const Network network =
+        random_network({d, 64, 16, 64, d}, Activation::rectifier, Activation::identity, 3);
+    expect_defined_everywhere(network, random_rows(9, d, 4).rows(), "wide");
+  }
+}
+
+TEST(Forward, AwkwardValuesSaturateAndAreNeverNaN) {
+  const float tiny = std::numeric_limits<float>::denorm_min();
+  const std::vector<float> awkward = {0.0f,  -0.0f, tiny,   -tiny,   1e-40f,  1.0f,
+                                      -1.0f, 1e30f, -1e30f, largest, -largest};
+  std::mt19937 random(5);
+  for (int round = 0; round < 12; ++round) {
+    const Activation hidden =
+        std::vector{Activation::rectifier, Activation::tanh, Activation::identity}[round % 3];
+    Network network = random_network({13, 7, 4, 13}, hidden, Activation::identity, 6);
+    // Weights of all sizes too, so that every layer overflows somewhere, in both directions.
+    if (round >= 3)
+      for (Layer& layer : network.layers)
+        for (float& w : layer.weight)
+          if (random() % 3 == 0) w = awkward[random() % awkward.size()];
+    if (round >= 6)
+      for (Layer& layer : network.layers)
+        for (float& b : layer.bias) b = awkward[random() % awkward.size()];
+    Matrix rows(60, 13);
+    for (std::size_t i = 0; i < rows.count; ++i)
+      for (std::size_t j = 0; j < rows.width; ++j) rows.row(i)[j] = awkward[random() % awkward.size()];
+    expect_defined_everywhere(network, rows.rows(), "awkward values");
+    const Answer answer = by_definition(network, rows.rows());
+    bool saturated = false;
+    for (std::size_t i = 0; i < rows.count; ++i) {
+      EXPECT_TRUE(std::isfinite(answer.error[i]));
+      saturated |= answer.error[i] == largest;
+      for (std::size_t j = 0; j < rows.width; ++j) {
+        EXPECT_TRUE(std::isfinite(answer.out.row(i)[j]));
+        EXPECT_TRUE(std::isfinite(answer.parts.row(i)[j]));
+      }
+    }
+    EXPECT_TRUE(saturated);
+  }
+}
+
+TEST(Forward, PartsSumToTheError) {
+  const Network network = random_network({40, 10, 40}, Activation::rectifier, Activation::identity, 7);
+  const Matrix rows = random_rows(50, 40, 8);
+  const auto device = Device::cpu();
+  const Answer answer = computed(*device, network, rows.rows(), 50);
+  for (std::size_t i = 0; i < rows.count; ++i) {
+    double sum = 0;
+    for (std::size_t j = 0; j < 40; ++j) sum += static_cast<double>(answer.parts.row(i)[j]);
+    EXPECT_NEAR(sum / static_cast<double>(answer.error[i]), 1, 1e-6);
+  }
+}
+
+TEST(Forward, RefusesWhatDoesNotFit) {
+  const auto device = Device::cpu({CpuTier::scalar, 1}), two_threads = Device::cpu({CpuTier::scalar, 2});
+  const Network network = random_network({4, 2, 3}, Activation::rectifier, Activation::identity, 1);
+  const auto resident = make_resident(*device, network);
+  EXPECT_EQ(resident->inputs(), 4u);
+  EXPECT_EQ(resident->outputs(), 3u);
+  std::vector<std::byte> workspace(resident->workspace_bytes(5));
+  Stream stream = device->stream(), elsewhere = two_threads->stream();
+  const Matrix rows = random_rows(5, 4, 1), narrow = random_rows(5, 3, 1);
+  Matrix out(5, 3), short_out(4, 3), wide_out(5, 4);
+  std::vector<float> error(5);
+  EXPECT_NO_THROW(forward(stream, *resident, rows.rows(), workspace, out.writable()));
+  EXPECT_THROW(forward(stream, *resident, narrow.rows(), workspace, out.writable()), std::invalid_argument);
+  EXPECT_THROW(forward(stream, *resident, rows.rows(), workspace, short_out.writable()),
+               std::invalid_argument);
+  EXPECT_THROW(forward(stream, *resident, rows.rows(), workspace, wide_out.writable()),
+               std::invalid_argument);
+  EXPECT_THROW(forward(stream, *resident, rows.rows(), std::span(workspace).first(8), out.writable()),
+               std::invalid_argument);
+  EXPECT_THROW(forward(elsewhere, *resident, rows.rows(), workspace, out.writable()), std::invalid_argument);
+  EXPECT_THROW(reconstruction_error(stream, *resident, rows.rows(), workspace, error, {}),
+               std::invalid_argument);
+
+  const auto square =
+      make_resident(*device, random_network({4, 2, 4}, Activation::rectifier, Activation::identity, 1));
+  workspace.resize(square->workspace_bytes(5));
+  EXPECT_THROW(reconstruction_error(stream, *square, rows.rows(), workspace, std::span(error).first(4), {}),
+               std::invalid_argument);
+  EXPECT_THROW(reconstruction_error(stream, *square, rows.rows(), workspace, error, out.writable()),
+               std::invalid_argument);
+}
+
+TEST(Network, IsValidated) {
+  const Network good = random_network({4, 2, 4}, Activation::rectifier, Activation::identity, 1);
+  EXPECT_NO_THROW(validate(good));
+  EXPECT_THROW(validate({}), std::invalid_argument);
+  const auto broken = [&](auto breaking) {
+    Network network = good;
+    breaking(network);
+    return network;
+  };
+  const std::vector<Network> bad = {
+      broken([](Network& n) {
+        n.layers[1].inputs = 3;
+        n.layers[1].weight.resize(12);
+      }),
+      broken([](Network& n) {
+        n.layers[0].inputs = 0;
+        n.layers[0].weight.clear();
+      }),
+      broken([](Network& n) {
+        n.layers[1].outputs = 0;
+        n.layers[1].weight.clear();
+        n.layers[1].bias.clear();
+      }),
+      broken([](Network& n) { n.layers[0].weight.pop_back(); }),
+      broken([](Network& n) { n.layers[0].bias.push_back(0); }),
+      broken([](Network& n) { n.layers[1].weight[3] = std::numeric_limits<float>::infinity(); }),
+      broken([](Network& n) { n.layers[1].bias[0] = std::nanf(""); }),
+      broken([](Network& n) { n.layers[0].activation = static_cast<Activation>(9); }),
+      // a product of shapes that wraps around
+      broken([](Network& n) { n.layers[0].outputs = n.layers[1].inputs = std::size_t{1} << 62; }),
+  };
+  for (const Network& network : bad) EXPECT_THROW(validate(network), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace lanner::mlp
