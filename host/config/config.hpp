@@ -21,19 +21,25 @@ enum class Durable { scored, none };
 /// active: flags, alerts. shadow: scored, published and stored beside it, raises no alerts.
 enum class Role { active, shadow };
 
+/// How a model is to be fitted.
+struct FitConfig {
+  std::string detector = "nearest_neighbours";
+  std::map<std::string, std::string> settings;  ///< of the detector and of every fit
+  std::uint64_t seed = 1;
+};
+
 struct ModelConfig {
   std::filesystem::path file;
   std::string name;  ///< as published; default: the file's stem
   Role role = Role::active;
+  std::optional<FitConfig> fit;  ///< for `lanner fit --config`, which writes `file`
 };
 
 /// A stream that starts with no model collects, fits, calibrates and swaps in.
 struct LearnConfig {
   std::size_t rows = 5000;             ///< 0: by time
   std::int64_t for_ns = 0;             ///< 0: by rows
-  std::string detector = "nearest_neighbours";
-  std::map<std::string, std::string> settings;
-  std::uint64_t seed = 1;
+  FitConfig fit;
   std::filesystem::path save;          ///< where the fitted model is kept; empty: in memory only
   std::string name;                    ///< of the model; default: the stream's
 };

@@ -1,0 +1,125 @@
+#include <iostream>
+
+#include "engine/model/model.hpp"
+#include "host/cli/commands.hpp"
+#include "host/cli/options.hpp"
+#include "host/cli/progress_line.hpp"
+
+namespace lanner::host {
+namespace {
+
+struct FitArguments {
+  std::string data, detector = "nearest_neighbours", out, config, stream, model;
+  std::vector<std::string> set;
+  std::uint64_t seed = 1;
+  ReadOptions columns;
+};
+
+void describe(const engine::Model& model, const std::string& out) {
+  std::cout << out << ": " << model.detector().name << ", " << model.features().width() << " features, " << model.hash() << '\n';
+  for (const auto& [key, value] : model.provenance()) std::cout << "  " << key << ": " << value << '\n';
+}
+
+int fit_from_flags(const FitArguments& arguments) {
+  if (arguments.out.empty()) throw UsageError("--out: found nothing, allowed a path for the model");
+  engine::FitOptions options;
+  options.detector = arguments.detector;
+  options.settings = key_values(arguments.set, "--set");
+  options.seed = arguments.seed;
+  options.name = std::filesystem::path(arguments.out).stem().string();
+  engine::all_parameters(options.detector);  // an unknown detector is said before a large file is read
+  DataFile data = read_data(arguments.data, arguments.columns);
+  std::string left_out;
+  for (const auto& field : data.schema.fields)
+    if (field.kind == engine::ColumnKind::text) left_out += (left_out.empty() ? "" : ", ") + field.name;
+  if (!left_out.empty())
+    std::cerr << arguments.data << ": columns of text are left out: " << left_out
+              << " (a configuration with one_hot or rarity features uses them)\n";
+  engine::Schema schema = data.schema;
+  std::erase_if(schema.fields, [](const auto& field) { return field.kind == engine::ColumnKind::text; });
+  if (schema.fields.empty()) throw InvalidData(arguments.data + ":1: (columns): found no numbers, allowed at least one column of numbers");
+  const engine::Records records = in_schema_order(std::move(data), schema, arguments.data);
+  ProgressLine line("fit");
+  const auto model = engine::Model::fit(*Device::cpu(), schema, records, options,
+                                        [&](double done, std::string_view what) { line.show(done, what); });
+  model->save(arguments.out);
+  describe(*model, arguments.out);
+  return exit_done;
+}
+
+int fit_from_config(const FitArguments& arguments) {
+  const Config config = read_config(arguments.config);
+  const StreamConfig* stream = nullptr;
+  std::string names;
+  for (const auto& candidate : config.streams) {
+    if (candidate.name == arguments.stream) stream = &candidate;
+    names += (names.empty() ? "" : ", ") + candidate.name;
+  }
+  if (!stream) throw UsageError("--stream: found '" + arguments.stream + "', allowed " + names);
+  ReadOptions columns = arguments.columns;
+  if (columns.entity.empty()) columns.entity = stream->schema.entity;
+  if (columns.time.empty()) columns.time = stream->schema.time;
+  if (columns.id.empty()) columns.id = stream->schema.id;
+  DataFile data = read_data(arguments.data, columns);
+  engine::Schema schema = stream->schema;
+  if (schema.fields.empty()) {  // no features declared: every column of numbers
+    for (const auto& field : data.schema.fields)
+      if (field.kind == engine::ColumnKind::number) schema.fields.push_back(field);
+  }
+  const engine::Records records = in_schema_order(std::move(data), schema, arguments.data);
+  bool any = false;
+  for (const ModelConfig& model_config : stream->models) {
+    if (!model_config.fit) continue;
+    any = true;
+    engine::FitOptions options;
+    options.detector = model_config.fit->detector;
+    options.settings = model_config.fit->settings;
+    options.seed = model_config.fit->seed;
+    options.features = stream->features;
+    options.name = model_config.name;
+    ProgressLine line("fit " + model_config.name);
+    const auto model = engine::Model::fit(*Device::cpu(), schema, records, options,
+                                          [&](double done, std::string_view what) { line.show(done, what); });
+    std::filesystem::create_directories(model_config.file.parent_path());
+    model->save(model_config.file);
+    describe(*model, model_config.file.string());
+  }
+  if (!any)
+    throw UsageError(arguments.config + ": streams." + stream->name +
+                     ".models: found no model with `fit`, allowed at least one (fit: {detector: NAME})");
+  return exit_done;
+}
+
+}  // namespace
+
+void add_fit(CLI::App& app, Action& chosen) {
+  auto arguments = std::make_shared<FitArguments>();
+  CLI::App* command = app.add_subcommand("fit", "Fit a detector on unlabelled rows, calibrate it, and write one model file");
+  command->add_option("--data", arguments->data, "Rows: .csv, .npy, .npz, .arrow, .feather")->required();
+  command->add_option("--detector", arguments->detector, "Which detector (default nearest_neighbours)");
+  command->add_option("--set", arguments->set, "A setting, key=value: of the detector, and calibration, scale, trim, extrapolate")
+      ->allow_extra_args(false);
+  command->add_option("--seed", arguments->seed, "Of everything random (default 1)");
+  command->add_option("--out", arguments->out, "Where the model goes");
+  command->add_option("--config", arguments->config, "Take features and models from this configuration")->excludes("--detector");
+  command->add_option("--stream", arguments->stream, "Which stream of the configuration")->needs("--config");
+  add_column_options(*command, arguments->columns);
+  command->footer([] {
+    std::string text = "Detectors:\n";
+    for (const auto& detector : engine::catalogue()) {
+      text += "  " + std::string(detector.name) + ": " + std::string(detector.summary) + "\n";
+      for (const auto& parameter : detector.parameters)
+        text += "    --set " + std::string(parameter.name) + "=" + std::string(parameter.fallback) + "  " + std::string(parameter.summary) +
+                " (" + engine::allowed(parameter) + ")\n";
+    }
+    text += "Every fit:\n";
+    for (const auto& parameter : engine::fit_parameters())
+      text += "    --set " + std::string(parameter.name) + "=" + std::string(parameter.fallback) + "  " + std::string(parameter.summary) + "\n";
+    return text + "\nExample: lanner fit --data payments.csv --detector nearest_neighbours --set k=10 --out payments.lanner";
+  });
+  command->callback([&chosen, arguments] {
+    chosen = [arguments] { return arguments->config.empty() ? fit_from_flags(*arguments) : fit_from_config(*arguments); };
+  });
+}
+
+}  // namespace lanner::host

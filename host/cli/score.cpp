@@ -1,0 +1,119 @@
+#include <cmath>
+#include <iostream>
+#include <limits>
+
+#include "engine/calibrate/decide.hpp"
+#include "engine/model/model.hpp"
+#include "host/cli/commands.hpp"
+#include "host/cli/options.hpp"
+#include "host/cli/progress_line.hpp"
+
+namespace lanner::host {
+namespace {
+
+struct ScoreArguments {
+  std::string model, data, out, device = "cpu";
+  std::optional<double> false_alarm_rate, false_alarms_per_day, false_discovery_rate;
+  ReadOptions columns;
+};
+
+struct Scored {
+  std::vector<float> score;
+  std::vector<double> p_value, threshold;
+  std::vector<std::uint8_t> extrapolated, refused, flag;
+};
+
+constexpr std::size_t rows_a_piece = 8192;
+
+Scored score_all(const engine::ModelScorer& scorer, Device& device, const engine::Records& records) {
+  const std::size_t n = records.count, width = scorer.model().features().width();
+  Scored out{std::vector<float>(n), std::vector<double>(n), std::vector<double>(n), std::vector<std::uint8_t>(n),
+             std::vector<std::uint8_t>(n), std::vector<std::uint8_t>(n)};
+  Stream stream = device.stream();
+  const std::size_t piece = std::min(rows_a_piece, std::max<std::size_t>(n, 1));
+  auto rows = device.pinned<float>(piece * width);
+  auto workspace = device.array<std::byte>(scorer.workspace_bytes(piece));
+  const auto state = scorer.model().features().make_state();
+  std::vector<engine::RowRefusal> reasons;
+  ProgressLine line("score");
+  for (std::size_t begin = 0; begin < n; begin += piece) {
+    const std::size_t end = std::min(n, begin + piece), count = end - begin;
+    const MutableRows matrix{rows.data(), count, width, width};
+    const std::span refused(out.refused.data() + begin, count);
+    scorer.model().features().transform(records, begin, end, state.get(), matrix, refused, reasons);
+    scorer.score(stream, matrix, refused, workspace.span(), {out.score.data() + begin, count},
+                 {out.p_value.data() + begin, count}, {out.extrapolated.data() + begin, count});
+    line.show(static_cast<double>(end) / static_cast<double>(n), std::to_string(end) + " rows");
+  }
+  constexpr std::size_t shown_max = 5;
+  for (std::size_t i = 0; i < std::min(reasons.size(), shown_max); ++i)
+    std::cerr << "row " << reasons[i].row << " refused: " << reasons[i].reason << '\n';
+  if (reasons.size() > shown_max) std::cerr << "... and " << reasons.size() - shown_max << " more rows refused\n";
+  return out;
+}
+
+void decide(const ScoreArguments& arguments, const engine::Records& records, Scored& scored) {
+  if (arguments.false_discovery_rate) {
+    std::vector<double> p_values = scored.p_value;
+    for (std::size_t i = 0; i < p_values.size(); ++i)
+      if (scored.refused[i]) p_values[i] = std::numeric_limits<double>::quiet_NaN();
+    const double threshold = engine::false_discovery_rate(p_values, *arguments.false_discovery_rate, scored.flag);
+    for (std::size_t i = 0; i < p_values.size(); ++i) {
+      scored.threshold[i] = threshold;
+      if (scored.refused[i]) scored.flag[i] |= engine::flag_refused;
+      if (scored.extrapolated[i]) scored.flag[i] |= engine::flag_extrapolated;
+    }
+    return;
+  }
+  engine::DecisionRule rule = engine::FalseAlarmRate{arguments.false_alarm_rate.value_or(0.001)};
+  if (arguments.false_alarms_per_day) {
+    if (records.time.empty())
+      throw UsageError("--false-alarms-per-day: found no event times, allowed with --time COLUMN");
+    rule = engine::FalseAlarmsPerDay{*arguments.false_alarms_per_day};
+  }
+  engine::Decider decider(rule);
+  decider.decide(scored.p_value, scored.extrapolated, scored.refused, records.time, scored.threshold, scored.flag);
+}
+
+int score(const ScoreArguments& arguments) {
+  const auto device = device_named(arguments.device);
+  const auto model = engine::Model::load(arguments.model);
+  ReadOptions columns = arguments.columns;
+  const engine::Schema& schema = model->features().schema();
+  if (columns.entity.empty()) columns.entity = schema.entity;
+  if (columns.time.empty()) columns.time = schema.time;
+  if (columns.id.empty()) columns.id = schema.id;
+  const engine::Records records = in_schema_order(read_data(arguments.data, columns), schema, arguments.data);
+  const engine::ModelScorer scorer(model, *device);
+  Scored scored = score_all(scorer, *device, records);
+  decide(arguments, records, scored);
+  write_scores(arguments.out, scored.score, scored.p_value, scored.threshold, scored.flag);
+  std::size_t flagged = 0, refused = 0;
+  for (std::uint8_t flag : scored.flag) {
+    flagged += flag & engine::flag_anomalous;
+    refused += (flag & engine::flag_refused) != 0;
+  }
+  std::cout << arguments.out << ": " << records.count << " rows, " << flagged << " flagged, " << refused << " refused ("
+            << device->description() << ")\n";
+  return exit_done;
+}
+
+}  // namespace
+
+void add_score(CLI::App& app, Action& chosen) {
+  auto arguments = std::make_shared<ScoreArguments>();
+  CLI::App* command = app.add_subcommand("score", "Score the rows of a file with a model");
+  command->add_option("--model", arguments->model, "The model file")->required();
+  command->add_option("--data", arguments->data, "Rows: .csv, .npy, .npz, .arrow, .feather")->required();
+  command->add_option("--out", arguments->out, "Scores: .csv, or .npy (structured)")->required();
+  command->add_option("--device", arguments->device, "cpu or cuda (cuda: every row on the GPU, or exit status 3)")
+      ->check(CLI::IsMember({"cpu", "cuda"}));
+  auto* rate = command->add_option("--false-alarm-rate", arguments->false_alarm_rate, "Flag where the p-value is at most this (default 0.001)");
+  auto* day = command->add_option("--false-alarms-per-day", arguments->false_alarms_per_day, "A budget in event time; needs times")->excludes(rate);
+  command->add_option("--false-discovery-rate", arguments->false_discovery_rate, "Over the whole file (Benjamini and Hochberg)")->excludes(rate)->excludes(day);
+  add_column_options(*command, arguments->columns);
+  command->footer("Example: lanner score --model payments.lanner --data today.csv --out scores.csv");
+  command->callback([&chosen, arguments] { chosen = [arguments] { return score(*arguments); }; });
+}
+
+}  // namespace lanner::host
