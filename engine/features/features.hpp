@@ -71,10 +71,13 @@ Schema schema_of(std::span<const FeatureSpec>, std::string entity, std::string t
 std::vector<FeatureSpec> identity_features(const Schema&, Scale);
 
 /// Windows per entity. Bounded: at most `entities_max` entities (the one longest unseen makes way) and
-/// `events_max` events in a window of one entity (beyond that the oldest leave early); both counted.
+/// `events_max` events in a window of one entity (beyond that the oldest leave early), and `events_total_max` in all
+/// (beyond that the entity longest unseen makes way); all counted.
 struct FeatureLimits {
   std::size_t entities_max = 100'000;
   std::size_t events_max = 4096;
+  std::size_t events_total_max = 16'000'000;
+  friend bool operator==(const FeatureLimits&, const FeatureLimits&) = default;
 };
 class FeatureState {
  public:
@@ -82,7 +85,9 @@ class FeatureState {
   virtual std::uint64_t entities_evicted() const = 0;
   virtual std::uint64_t events_evicted() const = 0;
   virtual std::vector<std::byte> snapshot() const = 0;
-  /// Throws std::invalid_argument for bytes that are no snapshot of the same plan.
+  /// Throws std::invalid_argument for bytes that are no snapshot of the same windows (fields, longest window,
+  /// limits), and leaves the state as it was. A refitted plan has the same windows, so its state can go on from the
+  /// old one's.
   virtual void restore(std::span<const std::byte>) = 0;
 };
 
@@ -91,7 +96,7 @@ class FeaturePlan {
   /// Learns scales and category tables from training records in their order. A constant column's scale is stated:
   /// it divides by max(|value|, 1), so that a value never seen in it stands out.
   /// Throws std::invalid_argument: no rows, a field missing from the schema or of the wrong kind, a time feature or
-  /// window with no time, a window of zero length.
+  /// window with no time, a window of zero length, a feature with no value to learn from.
   static FeaturePlan fit(const Schema&, std::vector<FeatureSpec>, const Records& training, const FeatureLimits& = {});
 
   const Schema& schema() const;
@@ -106,7 +111,8 @@ class FeaturePlan {
 
   /// Rows [begin, end) of `records`, in order, into `out` (its first row is row `begin`). Rows that the records or
   /// this plan refuse are zero-filled and marked in refused[0 .. end - begin); a reason is appended to `reasons` where
-  /// the plan itself refused (row numbers as in `records`). A refused row leaves no trace in the state.
+  /// the plan itself refused (row numbers as in `records`): "amount: missing", "amount: not finite". A refused row
+  /// leaves no trace in the state. Throws std::invalid_argument where shapes or the state don't fit the plan.
   /// `state` may be null where has_windows() is false. Allocates nothing in the steady state (reasons excepted).
   void transform(const Records& records, std::size_t begin, std::size_t end, FeatureState* state, MutableRows out,
                  std::span<std::uint8_t> refused, std::vector<RowRefusal>& reasons) const;
