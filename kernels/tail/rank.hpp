@@ -6,6 +6,8 @@
 // part them, the run is long and is halved first.)
 #pragma once
 
+#include <emmintrin.h>
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -21,7 +23,7 @@ LANNER_FORMULA std::uint32_t ordered_key(float x) {
 }
 
 struct Piece {
-  std::uint32_t begin;  ///< its first cell in the second table
+  std::uint32_t offset;  ///< cell of a key = offset + ((key - lowest) >> shift), modulo 2^32
   std::uint32_t shift;
 };
 
@@ -33,34 +35,29 @@ struct RankTables {
   const std::uint32_t* cells =
       nullptr;                      ///< index of the first distinct score whose key is in the cell or beyond
   const float* distinct = nullptr;  ///< ascending, then `longest` + `compared_at_once` infinities
-  const std::uint32_t* at_least = nullptr;  ///< [distinct + 1]: scores >= distinct[i]; 0 beyond the last
-  std::uint32_t lowest = 0;                 ///< smallest key
-  std::uint32_t range = 0;                  ///< largest key - smallest key
+  float smallest = 0, largest = 0;  ///< of the distinct scores
+  std::uint32_t lowest = 0;         ///< key of the smallest
   std::uint32_t piece_shift = 0;
-  std::uint32_t halvings = 0;  ///< to cut the longest cell down to a short run
   std::uint32_t longest = 0;   ///< most distinct scores in a cell
+  std::uint32_t halvings = 0;  ///< to cut the longest cell down to a short run
 
-  /// How many calibration scores are >= s.
-  LANNER_FORMULA std::uint32_t count_at_least(float s) const {
-    const std::uint32_t key = ordered_key(s);
-    // Keys below the smallest are looked up as the smallest: they compare below every score all the same.
-    const std::uint32_t offset = key < lowest ? 0 : key - lowest;
-    const std::uint32_t inside = offset < range ? offset : range;
-    const Piece piece = pieces[inside >> piece_shift];
-    const std::uint32_t within = inside & ((1u << piece_shift) - 1);
-    std::uint32_t i = cells[piece.begin + (within >> piece.shift)];
+  /// Index of the first distinct score >= s (the number of them where none is).
+  [[gnu::always_inline]] std::uint32_t first_at_least(float s) const {
+    const std::uint32_t key = ordered_key(minimum(maximum(s, smallest), largest)) - lowest;
+    const Piece piece = pieces[key >> piece_shift];
+    std::uint32_t i = cells[piece.offset + (key >> piece.shift)];
     std::uint32_t length = longest;
     for (std::uint32_t step = 0; step < halvings; ++step) {
       const std::uint32_t half = length / 2;
-      i += distinct[i + half - 1] < s ? half : 0;
+      i += half & (0u - static_cast<std::uint32_t>(distinct[i + half - 1] < s));
       length -= half;
     }
     while (true) {
-      const std::uint32_t smaller =
-          static_cast<std::uint32_t>(distinct[i] < s) + static_cast<std::uint32_t>(distinct[i + 1] < s) +
-          static_cast<std::uint32_t>(distinct[i + 2] < s) + static_cast<std::uint32_t>(distinct[i + 3] < s);
-      i += smaller;
-      if (smaller < compared_at_once) return at_least[i];
+      const __m128 smaller = _mm_cmplt_ps(_mm_loadu_ps(distinct + i), _mm_set1_ps(s));
+      const auto run =
+          static_cast<std::uint32_t>(std::countr_one(static_cast<unsigned>(_mm_movemask_ps(smaller))));
+      i += run;
+      if (run < compared_at_once) return i;
     }
   }
 };

@@ -33,21 +33,26 @@ class CpuTail final : public ResidentTail {
  public:
   CpuTail(Device& device, const Calibration& calibration) {
     std::vector<float> distinct;
-    std::vector<std::uint32_t> at_least, keys;
+    std::vector<double> p_of_first;
+    std::vector<std::uint32_t> keys;
     const std::vector<float>& scores = calibration.scores;
+    const double denominator = static_cast<double>(scores.size()) + 1;
     for (std::size_t i = 0; i < scores.size(); ++i) {
       if (i && scores[i] == scores[i - 1]) continue;
       distinct.push_back(scores[i]);
-      at_least.push_back(static_cast<std::uint32_t>(scores.size() - i));
+      p_of_first.push_back((1 + static_cast<double>(scores.size() - i)) / denominator);
       keys.push_back(ordered_key(scores[i]));
     }
-    at_least.push_back(0);
+    p_of_first.push_back(1 / denominator);
 
+    distinct_count_ = static_cast<std::uint32_t>(distinct.size());
+    tables_.smallest = distinct.front();
+    tables_.largest = distinct.back();
     tables_.lowest = keys.front();
-    tables_.range = keys.back() - keys.front();
-    const int key_bits = static_cast<int>(std::bit_width(tables_.range));
+    const std::uint32_t range = keys.back() - keys.front();
+    const int key_bits = static_cast<int>(std::bit_width(range));
     tables_.piece_shift = static_cast<std::uint32_t>(std::max(0, key_bits - std::countr_zero(pieces_max)));
-    const std::size_t pieces_used = (tables_.range >> tables_.piece_shift) + 1;
+    const std::size_t pieces_used = (range >> tables_.piece_shift) + 1;
     std::vector<Piece> pieces;
     std::vector<std::uint32_t> cells;
     std::size_t next = 0;  // first distinct score not yet below
@@ -63,11 +68,12 @@ class CpuTail final : public ResidentTail {
       const std::uint32_t fineness =
           inside < 2 ? 0
                      : std::min(tables_.piece_shift, static_cast<std::uint32_t>(std::bit_width(2 * inside)));
-      const Piece piece{static_cast<std::uint32_t>(cells.size()), tables_.piece_shift - fineness};
-      pieces.push_back(piece);
+      const std::uint32_t shift = tables_.piece_shift - fineness;
+      const auto first_cell = static_cast<std::uint32_t>(p << fineness);
+      pieces.push_back({static_cast<std::uint32_t>(cells.size()) - first_cell, shift});
       for (std::uint64_t cell = 0; cell < std::uint64_t{1} << fineness; ++cell) {
         cells.push_back(static_cast<std::uint32_t>(next));
-        const std::uint64_t end = key_of_piece(p) + ((cell + 1) << piece.shift);
+        const std::uint64_t end = key_of_piece(p) + ((cell + 1) << shift);
         const std::size_t first = next;
         while (next < keys.size() && keys[next] < end) ++next;
         tables_.longest = std::max(tables_.longest, static_cast<std::uint32_t>(next - first));
@@ -80,13 +86,11 @@ class CpuTail final : public ResidentTail {
     pieces_ = resident_copy(device, pieces);
     cells_ = resident_copy(device, cells);
     distinct_ = resident_copy(device, distinct);
-    at_least_ = resident_copy(device, at_least);
+    p_of_first_ = resident_copy(device, p_of_first);
     tables_.pieces = pieces_.data();
     tables_.cells = cells_.data();
     tables_.distinct = distinct_.data();
-    tables_.at_least = at_least_.data();
 
-    denominator_ = static_cast<double>(scores.size()) + 1;
     const Pareto& pareto = calibration.pareto;
     extrapolates_ = pareto.fitted;
     if (extrapolates_)
@@ -96,13 +100,14 @@ class CpuTail final : public ResidentTail {
 
   void p_values(const float* scores, double* p_values, std::uint8_t* extrapolated, std::size_t count) const {
     const RankTables tables = tables_;
-    const double denominator = denominator_;
+    const double* p_of_first = p_of_first_.data();
+    const std::uint32_t none = distinct_count_;
     bool beyond = false;
     for (std::size_t i = 0; i < count; ++i) {
-      const std::uint32_t reached = tables.count_at_least(scores[i]);
-      p_values[i] = (1 + static_cast<double>(reached)) / denominator;
-      extrapolated[i] = reached == 0;
-      beyond |= reached == 0;
+      const std::uint32_t first = tables.first_at_least(scores[i]);
+      p_values[i] = p_of_first[first];
+      extrapolated[i] = first == none;
+      beyond |= first == none;
     }
     if (!beyond) return;
     for (std::size_t i = 0; i < count; ++i) {
@@ -114,10 +119,11 @@ class CpuTail final : public ResidentTail {
 
  private:
   Array<Piece> pieces_;
-  Array<std::uint32_t> cells_, at_least_;
+  Array<std::uint32_t> cells_;
   Array<float> distinct_;
+  Array<double> p_of_first_;  ///< (1 + scores >= distinct[i]) / (n + 1); beyond the last, 1 / (n + 1)
   RankTables tables_;
-  double denominator_ = 1;
+  std::uint32_t distinct_count_ = 0;
   bool extrapolates_ = false;
   TailFormula formula_;
 };
