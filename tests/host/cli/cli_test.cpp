@@ -1,0 +1,194 @@
+// The command line's contract, through the real binary: what it prints, where, and its exit status.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <sstream>
+#include <string>
+
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+struct Outcome {
+  int status;
+  std::string out, err;
+};
+
+class CommandLine : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / ("lanner-cli-" + std::to_string(::getpid()) + "-" +
+                                           ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(path(name)) << text;
+    return path(name);
+  }
+
+  Outcome run(const std::string& arguments, const std::string& environment = "") const {
+    const std::string command = environment + " " LANNER_BINARY_DIR "/bin/lanner " + arguments + " 2>" + path("stderr");
+    FILE* pipe = popen(command.c_str(), "r");
+    Outcome outcome;
+    std::array<char, 4096> buffer;
+    while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe)) outcome.out.append(buffer.data(), n);
+    const int status = pclose(pipe);
+    outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    std::stringstream err;
+    err << std::ifstream(path("stderr")).rdbuf();
+    outcome.err = err.str();
+    return outcome;
+  }
+
+  // Two correlated columns; the last row is far from the others.
+  std::string rows(int n) const {
+    std::mt19937 generator(7);
+    std::normal_distribution<double> normal;
+    std::ostringstream text;
+    text.precision(17);
+    text << "a,b\n";
+    for (int i = 0; i < n - 1; ++i) {
+      const double a = normal(generator);
+      text << a << ',' << a + 0.1 * normal(generator) << '\n';
+    }
+    text << "0,50\n";
+    return write("rows.csv", text.str());
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(CommandLine, HelpHasAnExampleEverywhere) {
+  for (const char* command : {"fit", "score", "evaluate", "serve", "send", "listen", "check", "inspect", "devices"}) {
+    const Outcome outcome = run(std::string(command) + " --help");
+    EXPECT_EQ(outcome.status, 0) << command;
+    EXPECT_THAT(outcome.out, HasSubstr("Example")) << command;
+    const Outcome version = run(std::string(command) + " --version");
+    EXPECT_EQ(version.status, 0) << command;
+    EXPECT_THAT(version.out, HasSubstr("lanner "));
+  }
+  EXPECT_EQ(run("--help").status, 0);
+}
+
+TEST_F(CommandLine, UsageErrorsAreStatus2WithOneLine) {
+  for (const char* arguments : {"", "fly", "fit", "score --model x", "fit --data x --bogus", "send --to x"}) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.status, 2) << arguments;
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  }
+}
+
+TEST_F(CommandLine, FitsScoresAndInspects) {
+  const std::string data = rows(1000);
+  for (const char* detector : {"nearest_neighbours", "local_outlier_factor", "kernel_density", "histogram", "autoencoder"}) {
+    const Outcome fit = run("fit --data " + data + " --detector " + detector + " --out " + path("m.lanner"));
+    ASSERT_EQ(fit.status, 0) << fit.err;
+    const Outcome inspect = run("inspect " + path("m.lanner"));
+    EXPECT_EQ(inspect.status, 0);
+    EXPECT_THAT(inspect.out, HasSubstr(detector));
+    EXPECT_THAT(inspect.out, HasSubstr("sha256:"));
+    const Outcome score = run("score --model " + path("m.lanner") + " --data " + data + " --out " + path("s.csv"));
+    ASSERT_EQ(score.status, 0) << score.err;
+    std::ifstream scores(path("s.csv"));
+    std::string line, last;
+    std::getline(scores, line);
+    EXPECT_EQ(line, "score,p_value,threshold,flag");
+    int lines = 0;
+    for (; std::getline(scores, line); ++lines) last = line;
+    EXPECT_EQ(lines, 1000);
+    EXPECT_THAT(last, HasSubstr(",0.001,")) << detector;
+    EXPECT_EQ((last.back() - '0') & 1, 1) << detector << ": the planted row is flagged, found " << last;
+  }
+}
+
+TEST_F(CommandLine, TheSameSeedGivesTheSameFile) {
+  const std::string data = rows(500);
+  for (const char* out : {"one.lanner", "two.lanner"})
+    ASSERT_EQ(run("fit --data " + data + " --detector autoencoder --seed 5 --out " + path(out)).status, 0);
+  EXPECT_EQ(std::system(("cmp -s " + path("one.lanner") + " " + path("two.lanner")).c_str()), 0);
+}
+
+TEST_F(CommandLine, EveryTierGivesTheSameScores) {
+  const std::string data = rows(700);
+  ASSERT_EQ(run("fit --data " + data + " --out " + path("m.lanner")).status, 0);
+  const auto score = [&](const std::string& tier, const std::string& out) {
+    return run("score --model " + path("m.lanner") + " --data " + data + " --out " + path(out), "LANNER_THREADS=1 LANNER_CPU=" + tier);
+  };
+  ASSERT_EQ(score("scalar", "scalar.npy").status, 0);
+  const Outcome avx2 = score("avx2", "avx2.npy");
+  if (avx2.status == 2) GTEST_SKIP() << "this machine has no AVX2";
+  EXPECT_EQ(std::system(("cmp -s " + path("scalar.npy") + " " + path("avx2.npy")).c_str()), 0);
+}
+
+TEST_F(CommandLine, FaultsOfTheUserAreStatus2AndNameThePlace) {
+  const std::string data = rows(200);
+  ASSERT_EQ(run("fit --data " + data + " --out " + path("m.lanner")).status, 0);
+  const std::string bad_cell = write("bad.csv", "a,b\n1,2\n3\n");
+  const std::string text_column = write("text.csv", "a,b\n1,x\n2,y\n");
+  const std::string other_columns = write("other.csv", "a,c\n1,2\n");
+  const struct {
+    std::string arguments, expected;
+  } cases[] = {
+      {"fit --data /nowhere.csv --out x", "/nowhere.csv"},
+      {"fit --data " + data + " --detector nearest_neighbors --out x", "nearest_neighbours"},
+      {"fit --data " + data + " --set kk=3 --out " + path("x"), "kk"},
+      {"fit --data " + data + " --set k=-3 --out " + path("x"), "k: found"},
+      {"fit --data " + data + " --set k --out " + path("x"), "--set: found 'k'"},
+      {"fit --data " + bad_cell + " --out " + path("x"), "bad.csv:3:"},
+      {"fit --data " + data, "--out"},
+      {"score --model " + data + " --data " + data + " --out " + path("x.csv"), "rows.csv"},
+      {"score --model /nowhere --data " + data + " --out " + path("x.csv"), "/nowhere"},
+      {"score --model " + path("m.lanner") + " --data " + text_column + " --out " + path("x.csv"), "b: found text, allowed numbers"},
+      {"score --model " + path("m.lanner") + " --data " + other_columns + " --out " + path("x.csv"), "b: found no such column"},
+      {"score --model " + path("m.lanner") + " --data " + data + " --out " + path("x.csv") + " --false-alarms-per-day 5", "--false-alarms-per-day"},
+      {"inspect " + data, "rows.csv"},
+      {"check --config /nowhere.yaml", "/nowhere.yaml:1:"},
+      {"serve --model x", "--stream: found nothing"},
+  };
+  for (const auto& [arguments, expected] : cases) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.status, 2) << arguments << '\n' << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(expected)) << arguments;
+  }
+  EXPECT_EQ(run("devices", "LANNER_CPU=sse9").status, 2);
+  EXPECT_EQ(run("devices", "LANNER_THREADS=none").status, 2);
+}
+
+TEST_F(CommandLine, AForcedGpuThatIsNotThereIsStatus3) {
+  const std::string data = rows(200);
+  ASSERT_EQ(run("fit --data " + data + " --out " + path("m.lanner")).status, 0);
+  EXPECT_EQ(run("score --device cuda --model " + path("m.lanner") + " --data " + data + " --out " + path("x.csv")).status, 3);
+  EXPECT_FALSE(fs::exists(path("x.csv")));
+}
+
+TEST_F(CommandLine, FalseDiscoveryRateOverTheFile) {
+  const std::string data = rows(1000);
+  ASSERT_EQ(run("fit --data " + data + " --out " + path("m.lanner")).status, 0);
+  const Outcome outcome = run("score --false-discovery-rate 0.1 --model " + path("m.lanner") + " --data " + data + " --out " + path("s.csv"));
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+}
+
+TEST_F(CommandLine, ChecksAConfigurationWithoutStartingIt) {
+  const Outcome fine = run("check --config " LANNER_SOURCE_DIR "/configs/quickstart.yaml");
+  EXPECT_EQ(fine.status, 0) << fine.err;
+  const std::string bad = write("bad.yaml", "streams:\n  s:\n    lern: {rows: 10}\ningest: []\n");
+  const Outcome outcome = run("check --config " + bad);
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("bad.yaml:3: streams.s.lern: found an unknown key"));
+  EXPECT_THAT(outcome.err, HasSubstr("bad.yaml:4: ingest: found"));
+}
+
+}  // namespace
