@@ -1,0 +1,215 @@
+#include "kernels/nearest/index.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "kernels/arithmetic/environment.hpp"
+#include "kernels/arithmetic/scalar.hpp"
+
+namespace lanner::nearest {
+namespace {
+
+constexpr std::size_t cell_rows_max = 256;
+
+std::size_t padded(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+
+template <class T>
+void fill(Device& device, Array<T>& array, std::size_t n) {
+  array = device.array<T>(n);
+}
+
+void check(const ReferenceSet& set) {
+  const std::size_t n = set.distinct();
+  if (n == 0 || set.width == 0) throw std::invalid_argument("nearest: an index needs at least one reference row");
+  if (set.width > screen_width_max)
+    throw std::invalid_argument("nearest: rows of " + std::to_string(set.width) + " features, allowed: up to " +
+                                std::to_string(screen_width_max));
+  if (set.values.size() != n * set.width || set.member_begin.size() != n + 1 || set.member_begin[0] != 0 ||
+      set.member_begin[n] != set.members.size())
+    throw std::invalid_argument("nearest: the reference set's parts do not fit together");
+  for (std::size_t i = 0; i < n; ++i)
+    if (set.weight[i] == 0 || set.member_begin[i] > set.member_begin[i + 1] ||
+        set.weight[i] != set.member_begin[i + 1] - set.member_begin[i])
+      throw std::invalid_argument("nearest: a row's weight is not the number of its members");
+  for (float value : set.values)
+    if (!std::isfinite(value)) throw std::invalid_argument("nearest: reference values must be finite");
+}
+
+// Orders rows by halving along the feature of greatest variance until a part fits a cell. Every cell but the
+// last is full to a multiple of `granule`, so that padding stays below one granule in all.
+class KdOrder {
+ public:
+  KdOrder(const ReferenceSet& set, std::size_t granule) : set_(set), granule_(granule), order(set.distinct()) {
+    std::iota(order.begin(), order.end(), 0u);
+    divide(0, order.size());
+  }
+
+ private:
+  const ReferenceSet& set_;
+  std::size_t granule_;
+
+ public:
+  std::vector<std::uint32_t> order;
+  std::vector<std::size_t> begins;  // of the cells
+
+ private:
+  float value(std::uint32_t row, std::size_t j) const { return set_.values[row * set_.width + j]; }
+
+  void divide(std::size_t begin, std::size_t end) {
+    if (end - begin <= cell_rows_max) {
+      begins.push_back(begin);
+      return;
+    }
+    const std::size_t j = widest(begin, end);
+    const std::size_t middle = begin + padded((end - begin) / 2, granule_);
+    std::nth_element(order.begin() + begin, order.begin() + middle, order.begin() + end,
+                     [&](std::uint32_t a, std::uint32_t b) { return value(a, j) < value(b, j); });
+    divide(begin, middle);
+    divide(middle, end);
+  }
+
+  // By a sample: the choice only decides how fast the search is.
+  std::size_t widest(std::size_t begin, std::size_t end) const {
+    const std::size_t step = std::max<std::size_t>(1, (end - begin) / 500);
+    std::vector<double> mean(set_.width, 0), square(set_.width, 0);
+    double count = 0;
+    for (std::size_t i = begin; i < end; i += step) {
+      ++count;
+      for (std::size_t j = 0; j < set_.width; ++j) {
+        const double x = value(order[i], j), d = x - mean[j];
+        mean[j] += d / count;
+        square[j] += d * (x - mean[j]);
+      }
+    }
+    return static_cast<std::size_t>(std::max_element(square.begin(), square.end()) - square.begin());
+  }
+};
+
+float scale_for(const ReferenceSet& set) {
+  float largest = 0;
+  for (float value : set.values) largest = std::max(largest, std::fabs(value));
+  if (largest == 0) return 1;
+  return std::ldexp(1.0f, std::min(126, scaled_exponent - std::ilogb(largest)));
+}
+
+}  // namespace
+
+std::shared_ptr<const Index> make_index(Device& device, const ReferenceSet& set) {
+  check(set);
+  if (device.backend() != Backend::cpu)
+    throw std::invalid_argument("nearest: no kernels for " + device.description());
+  FloatEnvironment environment;
+  return std::make_shared<CpuIndex>(device, set);
+}
+
+CpuIndex::CpuIndex(Device& device, const ReferenceSet& set) : tier_(device.tier()), threads_(device.threads()) {
+  const std::size_t n = set.distinct();
+  view_.width = set.width;
+  view_.row_stride = padded(set.width, row_padding);
+  view_.centre_stride = padded(set.width, centre_padding);
+  view_.distinct = n;
+  view_.original = set.rows();
+  view_.repeated = set.rows() > n;
+  view_.bound = screen_bound(set.width);
+
+  fill(device, members_, set.rows());
+  fill(device, member_begin_, n + 1);
+  std::copy(set.members.begin(), set.members.end(), members_.data());
+  std::copy(set.member_begin.begin(), set.member_begin.end(), member_begin_.data());
+  if (tier_ == CpuTier::scalar) keep_plain(device, set);
+  else build_cells(device, set);
+
+  view_.rows = rows_.data();
+  view_.weight = weight_.data();
+  view_.members = members_.data();
+  view_.member_begin = member_begin_.data();
+  view_.row_at = row_at_.data();
+  view_.position_of = position_of_.data();
+  view_.cell_begin = cell_begin_.data();
+  view_.centre = centre_.data();
+  view_.low = low_.data();
+  view_.high = high_.data();
+  view_.panels = panels_.data();
+  view_.bias = bias_.data();
+  view_.extra = extra_.data();
+}
+
+void CpuIndex::keep_plain(Device& device, const ReferenceSet& set) {
+  fill(device, rows_, view_.distinct * view_.row_stride);
+  fill(device, weight_, view_.distinct);
+  for (std::size_t i = 0; i < view_.distinct; ++i)
+    std::copy_n(set.values.data() + i * set.width, set.width, rows_.data() + i * view_.row_stride);
+  std::copy(set.weight.begin(), set.weight.end(), weight_.data());
+}
+
+void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
+  const std::size_t width = set.width, n = set.distinct();
+  const std::size_t lanes = view_.panel_width = tier_ == CpuTier::avx512 ? 32 : 16;
+  const std::size_t granule = lanes * panels_at_once;
+  const KdOrder kd(set, granule);
+  const std::size_t cells = view_.cells = kd.begins.size();
+  const std::size_t positions = padded(n, granule), panels = positions / lanes;
+  const float scale = view_.scale = scale_for(set);
+  view_.scale_squared = static_cast<double>(scale) * scale;
+
+  fill(device, rows_, positions * view_.row_stride);
+  fill(device, weight_, positions);
+  fill(device, row_at_, positions);
+  fill(device, position_of_, n);
+  fill(device, cell_begin_, cells + 1);
+  fill(device, centre_, cells * view_.centre_stride);
+  fill(device, low_, cells * width);
+  fill(device, high_, cells * width);
+  fill(device, panels_, panels * width * lanes);
+  fill(device, bias_, positions);
+  fill(device, extra_, positions);
+
+  std::fill_n(bias_.data(), positions, std::numeric_limits<float>::infinity());
+  for (std::size_t at = 0; at < n; ++at) {
+    const std::uint32_t row = kd.order[at];
+    row_at_.data()[at] = row;
+    position_of_.data()[row] = static_cast<std::uint32_t>(at);
+    weight_.data()[at] = set.weight[row];
+    std::copy_n(set.values.data() + row * width, width, rows_.data() + at * view_.row_stride);
+  }
+
+  for (std::size_t cell = 0; cell < cells; ++cell) {
+    const std::size_t begin = kd.begins[cell], end = cell + 1 < cells ? kd.begins[cell + 1] : n;
+    float* centre = centre_.data() + cell * view_.centre_stride;
+    float* low = low_.data() + cell * width;
+    float* high = high_.data() + cell * width;
+    cell_begin_.data()[cell] = static_cast<std::uint32_t>(begin / lanes);
+    for (std::size_t j = 0; j < width; ++j) {
+      double sum = 0;
+      low[j] = std::numeric_limits<float>::infinity();
+      high[j] = -low[j];
+      for (std::size_t at = begin; at < end; ++at) {
+        const float value = scale * rows_.data()[at * view_.row_stride + j];
+        sum += value;
+        low[j] = std::min(low[j], value);
+        high[j] = std::max(high[j], value);
+      }
+      centre[j] = static_cast<float>(sum / static_cast<double>(end - begin));
+    }
+    for (std::size_t at = begin; at < end; ++at) {
+      const float* row = rows_.data() + at * view_.row_stride;
+      float* panel = panels_.data() + at / lanes * width * lanes + at % lanes;
+      double squared_norm = 0;
+      for (std::size_t j = 0; j < width; ++j) {
+        panel[j * lanes] = fma(scale, row[j], -centre[j]);
+        const double offset = fma(static_cast<double>(scale), static_cast<double>(row[j]), -static_cast<double>(centre[j]));
+        squared_norm = fma(offset, offset, squared_norm);
+      }
+      bias_.data()[at] = screen_bias(view_.bound, squared_norm);
+      extra_.data()[at] = screen_extra(view_.bound, squared_norm);
+    }
+  }
+  cell_begin_.data()[cells] = static_cast<std::uint32_t>(panels);
+}
+
+}  // namespace lanner::nearest

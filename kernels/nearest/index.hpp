@@ -1,0 +1,81 @@
+// How the cpu backend keeps a reference set. Internal.
+//
+// The SIMD tiers order the distinct rows by a kd-tree and cut them into cells of some hundred rows; a row's place
+// in that order is its position. A cell has a box, so that queries far from it skip it, and a centre, so that the
+// screen's error is relative to the cell's extent, not to the data's. Its rows stand in panels: panel_width rows
+// side by side, feature after feature, centred and scaled for the screen. The rows as they came stand beside them,
+// in the same order, for settling.
+//
+// The scalar tier keeps only the rows as they came, in the order of the set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "kernels/device/device.hpp"
+#include "kernels/nearest/nearest.hpp"
+#include "kernels/nearest/screen.hpp"
+
+namespace lanner::nearest {
+
+/// Cells are whole multiples of this many panels, so that a kernel may take up to so many at a time.
+inline constexpr std::size_t panels_at_once = 4;
+/// Rows are padded with zeros to a multiple of so many floats: for settling, and for centring queries.
+inline constexpr std::size_t row_padding = 4;
+inline constexpr std::size_t centre_padding = 16;
+
+/// Plain pointers, for kernels.
+struct IndexView {
+  std::size_t width = 0;
+  std::size_t row_stride = 0;     ///< width padded to row_padding
+  std::size_t centre_stride = 0;  ///< width padded to centre_padding
+  std::size_t distinct = 0;
+  std::size_t original = 0;  ///< rows, duplicates included
+  bool repeated = false;     ///< some distinct row stands for several
+  const float* rows = nullptr;              ///< [positions, row_stride]
+  const std::uint32_t* weight = nullptr;    ///< [positions]
+  const std::uint32_t* members = nullptr;       ///< as in the ReferenceSet
+  const std::uint32_t* member_begin = nullptr;  ///< as in the ReferenceSet
+
+  // SIMD tiers only.
+  std::size_t cells = 0;
+  std::size_t panel_width = 0;
+  float scale = 1;
+  double scale_squared = 1;
+  ScreenBound bound;
+  const std::uint32_t* row_at = nullptr;       ///< [positions]: the distinct row at a position
+  const std::uint32_t* position_of = nullptr;  ///< [distinct]
+  const std::uint32_t* cell_begin = nullptr;   ///< [cells + 1]: first panel of each cell
+  const float* centre = nullptr;               ///< [cells, centre_stride], scaled
+  const float* low = nullptr;                  ///< [cells, width], scaled: the cell's box
+  const float* high = nullptr;
+  const float* panels = nullptr;               ///< [panel, width, panel_width]
+  const float* bias = nullptr;                 ///< [positions]; infinite in padding
+  const float* extra = nullptr;                ///< [positions]
+};
+
+class CpuIndex final : public Index {
+ public:
+  CpuIndex(Device&, const ReferenceSet&);
+  std::size_t distinct() const override { return view_.distinct; }
+  std::size_t rows() const override { return view_.original; }
+  std::size_t width() const override { return view_.width; }
+  std::size_t workspace_bytes(std::size_t queries, std::size_t k, Count) const override;
+
+  const IndexView& view() const { return view_; }
+  CpuTier tier() const { return tier_; }
+  unsigned threads() const { return threads_; }
+
+ private:
+  void keep_plain(Device&, const ReferenceSet&);
+  void build_cells(Device&, const ReferenceSet&);
+
+  CpuTier tier_;
+  unsigned threads_;
+  IndexView view_;
+  Array<float> rows_, centre_, low_, high_, panels_, bias_, extra_;
+  Array<std::uint32_t> weight_, members_, member_begin_, row_at_, position_of_, cell_begin_;
+};
+
+}  // namespace lanner::nearest

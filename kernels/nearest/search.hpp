@@ -1,0 +1,99 @@
+// What a search is made of on the cpu backend. Internal.
+//
+// Queries are taken in groups, each by one thread with its own part of the workspace. The screen writes what
+// survives its bound into a buffer per query; when that is full, the survivors' upper bounds give a new limit, and
+// what is beyond it is dropped; where the bounds are too loose for that, survivors are settled: their float64
+// chains are computed and the best kept. In the end all that is left is settled.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/nearest/index.hpp"
+#include "kernels/nearest/nearest.hpp"
+
+namespace lanner::nearest {
+
+/// A row whose distance is known. `weight`: how many original rows it stands for, less the query itself.
+struct Settled {
+  double squared;
+  std::uint32_t row;
+  std::uint32_t weight;
+};
+
+/// Queries are taken by tiles, whose rows have this many features side by side, so that a kernel addresses every
+/// row of a tile from one pointer.
+inline constexpr std::size_t tile_features = 64;
+inline constexpr std::size_t tile_rows_max = 12;
+/// A kernel looks for room after so many survivors of one query.
+inline constexpr std::size_t buffer_slack = 32;
+
+struct QueryState {
+  float* lower;             ///< of the survivors not yet settled: bounds of S (screen.hpp)
+  float* upper;
+  std::uint32_t* position;
+  std::uint32_t* weight;    ///< only if duplicates count
+  Settled* settled;         ///< the best of those settled so far, at most Plan::keep
+  std::uint32_t count;
+  std::uint32_t settled_count;
+  float limit;              ///< rows with S above it are not among the k nearest
+  std::uint32_t self;       ///< its own position (scalar tier: row), or no_self
+  bool bounded;             ///< small enough for the screen to say something about it
+  bool settling;            ///< the bounds proved too loose: settle whenever the buffer is full
+};
+
+/// How a search is cut up; all sizes in items.
+struct Plan {
+  std::size_t group = 0;     ///< queries a piece
+  std::size_t keep = 0;      ///< distinct rows that can matter: min(k, distinct)
+  std::size_t capacity = 0;  ///< of a query's buffer, less its slack
+  std::size_t homes = 0;     ///< cells visited before any limit is known
+  std::size_t columns = 0;   ///< group padded to a register
+  std::size_t bytes = 0;     ///< of workspace, for each thread
+};
+
+Plan plan_search(const CpuIndex&, std::size_t queries, std::size_t k, Count);
+
+/// One thread's part of the workspace.
+struct Scratch {
+  QueryState* state;      ///< [group]
+  float* query;           ///< [group, centre_stride] as they came; zeros for those without bounds
+  float* scaled;          ///< [width, columns]
+  float* box_distance;    ///< [cells, columns]: lower bounds of S from the boxes
+  float* home;            ///< [columns]: cells within it are visited first
+  float* reach;           ///< [columns]: cells beyond it are skipped
+  float* tile;            ///< [ceil(width / tile_features), tile_rows, tile_features]
+  float* column;          ///< [cells], padded
+  double* exact_query;    ///< [row_stride]
+  double* exact_squared;  ///< [capacity + slack]
+  Settled* merged;        ///< [keep + capacity + slack]
+  std::uint32_t* active;  ///< [columns]
+};
+
+struct Job {
+  IndexView index;
+  Plan plan;
+  Rows queries;
+  std::size_t k = 0;
+  Count count = Count::rows;
+  bool weighted = false;  ///< duplicates count, and there are some
+  const std::uint32_t* self = nullptr;
+  // Either of the two:
+  Neighbours neighbours;
+  float* summary = nullptr;
+  Summary summarise = Summary::kth;
+};
+
+/// Keeps of `count` settled rows those that can be among the k nearest; returns how many, and in `*kth` the
+/// k-th smallest squared distance (infinite while there are fewer).
+std::uint32_t keep_nearest(const Job&, Settled*, std::size_t count, double* kth);
+
+/// Orders the settled rows of a query, cuts them at k and writes its answer.
+void finish(const Job&, std::size_t query, Settled*, std::size_t count);
+
+void search_group_scalar(const Job&, const Scratch&, std::size_t begin, std::size_t end);
+void search_group_avx2(const Job&, const Scratch&, std::size_t begin, std::size_t end);
+void search_group_avx512(const Job&, const Scratch&, std::size_t begin, std::size_t end);
+
+}  // namespace lanner::nearest

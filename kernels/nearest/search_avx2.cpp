@@ -1,0 +1,9 @@
+#include "kernels/nearest/search_lanes.hpp"
+
+namespace lanner::nearest {
+
+void search_group_avx2(const Job& job, const Scratch& scratch, std::size_t begin, std::size_t end) {
+  GroupSearch<simd::Avx2>{job, scratch, begin, end - begin}.run();
+}
+
+}  // namespace lanner::nearest

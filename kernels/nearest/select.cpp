@@ -1,0 +1,129 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/arithmetic/scalar.hpp"
+#include "kernels/nearest/search.hpp"
+
+namespace lanner::nearest {
+namespace {
+
+bool before(const Settled& a, const Settled& b) {
+  return a.squared < b.squared || (a.squared == b.squared && a.row < b.row);
+}
+
+float distance_of(double squared) {
+  const auto distance = static_cast<float>(square_root(squared));
+  return std::isfinite(distance) ? distance : std::numeric_limits<float>::max();
+}
+
+// The original rows that a distinct row may give. Where the query itself is to be left out, the last of them is
+// (which one matters only if another row is as near as the query is to itself).
+std::span<const std::uint32_t> members(const IndexView& index, const Settled& entry) {
+  return {index.members + index.member_begin[entry.row], entry.weight};
+}
+
+// Of rows that tie at the k-th place, the `wanted` original rows of lowest index: replaces weights by how many
+// of each are taken. There are more than `wanted`.
+void share_lowest(const IndexView& index, std::span<Settled> tied, std::size_t wanted) {
+  const auto up_to = [&](const Settled& entry, std::uint32_t index_max) {
+    const auto rows = members(index, entry);
+    return static_cast<std::size_t>(std::upper_bound(rows.begin(), rows.end(), index_max) - rows.begin());
+  };
+  std::uint32_t low = 0, high = static_cast<std::uint32_t>(index.original - 1);
+  while (low < high) {
+    const std::uint32_t middle = low + (high - low) / 2;
+    std::size_t found = 0;
+    for (const Settled& entry : tied) found += up_to(entry, middle);
+    if (found >= wanted) high = middle;
+    else low = middle + 1;
+  }
+  for (Settled& entry : tied) entry.weight = static_cast<std::uint32_t>(up_to(entry, low));
+}
+
+// Of entries in order: how many hold the k nearest, the last ones' weights cut.
+std::size_t cut(const Job& job, Settled* entries, std::size_t count) {
+  if (job.count == Count::distinct || !job.weighted) return std::min(count, job.k);
+  std::size_t taken = 0;
+  for (std::size_t i = 0; i < count;) {
+    std::size_t end = i, tied = 0;
+    for (; end < count && entries[end].squared == entries[i].squared; ++end) tied += entries[end].weight;
+    if (taken + tied >= job.k) {
+      if (taken + tied > job.k) share_lowest(job.index, {entries + i, end - i}, job.k - taken);
+      return static_cast<std::size_t>(
+          std::remove_if(entries + i, entries + end, [](const Settled& entry) { return entry.weight == 0; }) -
+          entries);
+    }
+    taken += tied;
+    i = end;
+  }
+  return count;
+}
+
+}  // namespace
+
+// k entries suffice even where duplicates count: an original row of the k+1st distinct row in order of (distance,
+// first original row) has the first original rows of k others before it.
+std::uint32_t keep_nearest(const Job& job, Settled* entries, std::size_t count, double* kth) {
+  const std::size_t k = job.k;
+  *kth = std::numeric_limits<double>::infinity();
+  if (count > k) {
+    std::nth_element(entries, entries + (k - 1), entries + count, before);
+    count = k;
+  }
+  if (!job.weighted) {
+    if (count == k) *kth = std::max_element(entries, entries + count, before)->squared;
+    return static_cast<std::uint32_t>(count);
+  }
+  std::sort(entries, entries + count, before);
+  std::size_t taken = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    taken += entries[i].weight;
+    if (taken >= k) {
+      *kth = entries[i].squared;
+      while (i + 1 < count && entries[i + 1].squared == *kth) ++i;
+      return static_cast<std::uint32_t>(i + 1);
+    }
+  }
+  return static_cast<std::uint32_t>(count);
+}
+
+void finish(const Job& job, std::size_t query, Settled* entries, std::size_t count) {
+  const std::size_t k = job.k;
+  if (count > k) {
+    std::nth_element(entries, entries + (k - 1), entries + count, before);
+    count = k;
+  }
+  if (job.summary && job.summarise == Summary::kth && !job.weighted) {
+    const Settled* last = std::max_element(entries, entries + count, before);
+    job.summary[query] = count ? distance_of(last->squared) : 0;
+    return;
+  }
+  std::sort(entries, entries + count, before);
+  count = cut(job, entries, count);
+
+  if (job.summary) {
+    if (count == 0) {
+      job.summary[query] = 0;
+    } else if (job.summarise == Summary::kth) {
+      job.summary[query] = distance_of(entries[count - 1].squared);
+    } else {
+      double sum = 0, taken = 0;
+      for (std::size_t i = 0; i < count; ++i) {
+        sum = fma(static_cast<double>(distance_of(entries[i].squared)), static_cast<double>(entries[i].weight), sum);
+        taken += entries[i].weight;
+      }
+      job.summary[query] = static_cast<float>(sum / taken);
+    }
+    return;
+  }
+  const Neighbours& out = job.neighbours;
+  for (std::size_t i = 0; i < count; ++i) {
+    out.row[query * k + i] = entries[i].row;
+    out.distance[query * k + i] = distance_of(entries[i].squared);
+    out.taken[query * k + i] = entries[i].weight;
+  }
+  out.count[query] = static_cast<std::uint32_t>(count);
+}
+
+}  // namespace lanner::nearest

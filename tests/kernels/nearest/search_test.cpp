@@ -1,0 +1,215 @@
+// Every tier against the brute force of brute_force.hpp: rows, distances, how many of each, all bits.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <stdexcept>
+
+#include "kernels/nearest/nearest.hpp"
+#include "tests/kernels/nearest/brute_force.hpp"
+#include "tests/kernels/nearest/made_rows.hpp"
+
+namespace lanner::nearest {
+namespace {
+
+using test::Answer;
+using test::BruteForce;
+using test::MadeRows;
+
+struct Found {
+  std::vector<Answer> answers;
+  std::vector<float> kth, mean;
+};
+
+Found run(Device& device, const Index& index, Rows queries, std::size_t k, Count count,
+          std::span<const std::uint32_t> self, std::size_t batch) {
+  Stream stream = device.stream();
+  Found found;
+  found.answers.resize(queries.count);
+  found.kth.resize(queries.count);
+  found.mean.resize(queries.count);
+  std::vector<std::byte> workspace(index.workspace_bytes(std::min(batch, queries.count), k, count));
+  std::vector<std::uint32_t> row(batch * k), taken(batch * k), counts(batch);
+  std::vector<float> distance(batch * k);
+  for (std::size_t begin = 0; begin < queries.count; begin += batch) {
+    const std::size_t end = std::min(queries.count, begin + batch);
+    const Rows part = queries.slice(begin, end);
+    const auto part_self = self.empty() ? self : self.subspan(begin, end - begin);
+    search(stream, index, part, k, count, part_self, workspace,
+           {k, row.data(), distance.data(), taken.data(), counts.data()});
+    for (std::size_t i = 0; i < end - begin; ++i) {
+      Answer& answer = found.answers[begin + i];
+      answer.row.assign(&row[i * k], &row[i * k] + counts[i]);
+      answer.taken.assign(&taken[i * k], &taken[i * k] + counts[i]);
+      answer.distance.assign(&distance[i * k], &distance[i * k] + counts[i]);
+    }
+    distances(stream, index, part, k, count, Summary::kth, part_self, workspace,
+              std::span(found.kth).subspan(begin, end - begin));
+    distances(stream, index, part, k, count, Summary::mean, part_self, workspace,
+              std::span(found.mean).subspan(begin, end - begin));
+  }
+  return found;
+}
+
+void expect_exact(Rows references, Rows queries, std::size_t k, std::span<const std::uint32_t> self,
+                  const std::string& what, unsigned threads = 2, std::size_t batch = 1 << 20) {
+  const BruteForce brute(references);
+  const ReferenceSet set = distinct_rows(references);
+  ASSERT_EQ(distinct_of_rows(set), brute.distinct_of()) << what;
+  for (Count count : {Count::rows, Count::distinct}) {
+    std::vector<Answer> expected;
+    for (std::size_t i = 0; i < queries.count; ++i)
+      expected.push_back(brute.search(queries.row(i), k, count, self.empty() ? no_self : self[i]));
+    for (CpuTier tier : available_cpu_tiers()) {
+      const auto device = Device::cpu({tier, threads});
+      const auto index = make_index(*device, set);
+      const Found found = run(*device, *index, queries, k, count, self, std::min(batch, queries.count));
+      for (std::size_t i = 0; i < queries.count; ++i) {
+        ASSERT_TRUE(found.answers[i] == expected[i])
+            << what << ", " << name(tier) << ", query " << i << ", k " << k << ", "
+            << (count == Count::rows ? "rows" : "distinct");
+        ASSERT_EQ(found.kth[i], BruteForce::summarise(expected[i], Summary::kth)) << what << ", " << name(tier);
+        ASSERT_EQ(found.mean[i], BruteForce::summarise(expected[i], Summary::mean)) << what << ", " << name(tier);
+      }
+    }
+  }
+}
+
+// Queries: references, references a little moved, and rows of their own kind.
+MadeRows queries_for(const MadeRows& references, const MadeRows& others, std::size_t count, std::mt19937& random) {
+  MadeRows queries(count, references.width);
+  for (std::size_t i = 0; i < count; ++i) {
+    const bool other = i % 3 == 2 && others.count > 0;
+    const MadeRows& source = other ? others : references;
+    const float* from = source.row(random() % source.count);
+    for (std::size_t j = 0; j < references.width; ++j) {
+      const float moved = from[j] * (1 + 1e-3f * static_cast<float>(static_cast<int>(random() % 3) - 1));
+      queries.row(i)[j] = i % 3 == 1 && std::isfinite(moved) ? moved : from[j];
+    }
+  }
+  return queries;
+}
+
+// The distinct row that equals a query, as when training rows are scored.
+std::vector<std::uint32_t> self_of(const BruteForce& brute, Rows references, Rows queries) {
+  std::vector<std::uint32_t> self;
+  for (std::size_t i = 0; i < queries.count; ++i) {
+    std::uint32_t found = no_self;
+    for (std::size_t r = 0; r < references.count && found == no_self; ++r)
+      if (std::equal(queries.row(i), queries.row(i) + queries.width, references.row(r))) found = brute.distinct_of()[r];
+    self.push_back(found);
+  }
+  return self;
+}
+
+class EveryKind : public ::testing::TestWithParam<std::pair<const char*, test::Maker>> {};
+
+TEST_P(EveryKind, IsExactForAllShapes) {
+  std::mt19937 random(1);
+  const struct {
+    std::size_t n, width, queries, k;
+  } shapes[] = {{1, 1, 3, 1},    {1, 3, 5, 4},      {2, 2, 7, 2},     {15, 1, 9, 3},    {16, 2, 13, 16},
+                {17, 7, 12, 5},  {33, 4, 30, 1},    {100, 8, 40, 10}, {129, 17, 6, 129}, {300, 3, 61, 7},
+                {700, 64, 25, 70}, {1000, 65, 14, 20}, {2500, 5, 100, 10}, {5000, 3, 50, 300}, {5000, 31, 20, 2},
+                {260, 1555, 8, 12}, {1200, 130, 12, 1300}, {3000, 2, 40, 1000}};
+  for (const auto& shape : shapes) {
+    const MadeRows references = GetParam().second(shape.n, shape.width, random);
+    const MadeRows others = GetParam().second(20, shape.width, random);
+    const MadeRows queries = queries_for(references, others, shape.queries, random);
+    const std::string what = std::string(GetParam().first) + " " + std::to_string(shape.n) + " x " + std::to_string(shape.width);
+    const BruteForce brute(references);
+    const auto self = self_of(brute, references, queries);
+    const unsigned threads = 1 + random() % 5;
+    expect_exact(references, queries, shape.k, {}, what, threads, 1 + random() % (2 * shape.queries));
+    if (HasFatalFailure()) return;
+    expect_exact(references, queries, shape.k, self, what + " self", threads);
+    if (HasFatalFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Made, EveryKind, ::testing::ValuesIn(test::made_kinds),
+                         [](const auto& info) { return std::string(info.param.first); });
+
+TEST(Search, TheLowestOriginalRowsWinTiesEvenBetweenRepeatedRows) {
+  // At distance 1 from the origin: a at rows 0, 5, 6; b at 1, 4; c at 2, 3. Four of the seven are wanted.
+  const float a[] = {1, 0}, b[] = {0, 1}, c[] = {-1, 0};
+  std::vector<float> values;
+  for (const float* row : {a, b, c, c, b, a, a}) values.insert(values.end(), row, row + 2);
+  const float origin[] = {0, 0};
+  for (CpuTier tier : available_cpu_tiers()) {
+    const auto device = Device::cpu({tier, 1});
+    const auto index = make_index(*device, distinct_rows({values.data(), 7, 2, 2}));
+    const Found found = run(*device, *index, {origin, 1, 2, 2}, 4, Count::rows, {}, 1);
+    EXPECT_EQ(found.answers[0].row, (std::vector<std::uint32_t>{0, 1, 2}));
+    EXPECT_EQ(found.answers[0].taken, (std::vector<std::uint32_t>{1, 1, 2}));
+    EXPECT_EQ(found.mean[0], 1);
+  }
+}
+
+TEST(Search, ThreadsAndBatchesDoNotMatter) {
+  std::mt19937 random(7);
+  const MadeRows references = test::made_clusters(4000, 6, random);
+  const MadeRows queries = queries_for(references, {}, 333, random);
+  const ReferenceSet set = distinct_rows(references);
+  for (CpuTier tier : available_cpu_tiers()) {
+    const auto one = Device::cpu({tier, 1});
+    const Found expected = run(*one, *make_index(*one, set), queries, 9, Count::rows, {}, 333);
+    for (unsigned threads : {1u, 2u, 5u}) {
+      const auto device = Device::cpu({tier, threads});
+      const auto index = make_index(*device, set);
+      for (std::size_t batch : {1u, 2u, 5u, 64u, 333u}) {
+        const Found found = run(*device, *index, queries, 9, Count::rows, {}, batch);
+        EXPECT_TRUE(found.answers == expected.answers) << threads << " threads, batches of " << batch;
+        EXPECT_EQ(found.kth, expected.kth);
+        EXPECT_EQ(found.mean, expected.mean);
+      }
+    }
+  }
+}
+
+TEST(Search, ReadsOnlyTheFeaturesOfARow) {
+  std::mt19937 random(3);
+  const MadeRows references = test::made_clusters(500, 5, random);
+  const MadeRows queries = test::made_clusters(20, 5, random);
+  std::vector<float> strided(20 * 8, std::nanf(""));
+  for (std::size_t i = 0; i < 20; ++i) std::copy_n(queries.row(i), 5, &strided[i * 8]);
+  for (CpuTier tier : available_cpu_tiers()) {
+    const auto device = Device::cpu({tier, 1});
+    const auto index = make_index(*device, distinct_rows(references));
+    EXPECT_TRUE(run(*device, *index, queries, 3, Count::rows, {}, 20).answers ==
+                run(*device, *index, {strided.data(), 20, 5, 8}, 3, Count::rows, {}, 20).answers);
+  }
+}
+
+TEST(Search, RefusesWhatItCannotDo) {
+  const float values[] = {1, 2, 3, 4};
+  const auto device = Device::cpu({CpuTier::scalar, 2});
+  Stream stream = device->stream();
+  EXPECT_THROW(make_index(*device, ReferenceSet{}), std::invalid_argument);
+  ReferenceSet infinite = distinct_rows({values, 2, 2, 2});
+  infinite.values[1] = INFINITY;
+  EXPECT_THROW(make_index(*device, infinite), std::invalid_argument);
+  ReferenceSet weightless = distinct_rows({values, 2, 2, 2});
+  weightless.weight[1] = 7;
+  EXPECT_THROW(make_index(*device, weightless), std::invalid_argument);
+
+  const auto index = make_index(*device, distinct_rows({values, 2, 2, 2}));
+  const Rows queries{values, 2, 2, 2};
+  std::vector<std::byte> workspace(index->workspace_bytes(2, 1, Count::rows));
+  std::vector<float> out(2);
+  const auto ask = [&](Rows rows, std::size_t k, std::span<const std::uint32_t> self, std::span<std::byte> memory) {
+    distances(stream, *index, rows, k, Count::rows, Summary::kth, self, memory, out);
+  };
+  EXPECT_NO_THROW(ask(queries, 1, {}, workspace));
+  EXPECT_THROW(ask(queries, 0, {}, workspace), std::invalid_argument);
+  EXPECT_THROW(ask({values, 4, 1, 1}, 1, {}, workspace), std::invalid_argument);
+  EXPECT_THROW(ask(queries, 1, {}, std::span(workspace).first(8)), std::invalid_argument);
+  const std::uint32_t self[] = {0, 2};
+  EXPECT_THROW(ask(queries, 1, self, workspace), std::invalid_argument);
+  EXPECT_THROW(ask(queries, 1, std::span(self).first(1), workspace), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace lanner::nearest
