@@ -83,6 +83,7 @@ struct Records {
   Texts entity, id;
   std::vector<std::int64_t> time;
   std::vector<RowRefusal> refused;
+  std::vector<double> copied;  ///< what `dense` points to where a payload could not be viewed in place
 
   /// Empties it, keeping the memory.
   void clear();
