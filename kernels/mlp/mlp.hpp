@@ -73,13 +73,19 @@ struct Training {
   std::uint64_t seed = 1;
 };
 struct TrainingReport {
-  int epochs = 0;
+  int epochs = 0;  ///< done in all
+  /// Of the epoch whose weights were returned: mean squared errors, that of the training rows as it was met
+  /// batch by batch; validation_error is 0 where no rows were held out.
   double training_error = 0, validation_error = 0;
 };
-/// Called after each epoch with (epochs done, training error, validation error).
+/// Called after each epoch with (epochs done, training error, validation error). May throw to stop the
+/// training.
 using TrainingProgress = std::function<void(int, double, double)>;
-/// rows: at least 1. Weights start as in He et al. 2015 (rectifier) or Glorot & Bengio 2010 (others). The
-/// weights of the best validation epoch are returned.
+/// rows: at least 1, finite. floor(validation_share * rows) of them are held out. Weights start as in He et
+/// al. 2015 (rectifier) or Glorot & Bengio 2010 (others), uniform; the last layer has no activation. The
+/// weights of the best validation epoch are returned, or the last ones where no rows were held out; they are
+/// always finite (gradients saturate at 1e18). Throws std::invalid_argument for settings out of range and
+/// rows that don't fit.
 Network train(Device&, Rows rows, const Training&, const TrainingProgress&, TrainingReport* report = nullptr);
 
 }  // namespace lanner::mlp
