@@ -1,8 +1,9 @@
 // Per-feature histogram look-ups: score of a row = sum over features of the penalty of the bin it falls in.
 //
-// Definition (the same bits on every backend). Feature j has bins of equal or unequal width given by ascending
-// float32 edges e[0] < ... < e[b]; value x is in bin i when e[i] <= x < e[i+1] (the last bin closed above), below e[0]
-// or above e[b] in the outside bins. The score is the float32 chain, from 0, of penalty[j][bin] in feature order.
+// Definition (the same bits on every backend). Feature j has bins of equal or unequal width given by
+// ascending float32 edges e[0] < ... < e[b]; value x is in bin i when e[i] <= x < e[i+1] (the last bin closed
+// above), below e[0] or above e[b] in the outside bins. The score is the float32 chain, from 0, of
+// penalty[j][bin] in feature order, held within the finite floats.
 #pragma once
 
 #include <cstddef>
@@ -15,11 +16,11 @@
 
 namespace lanner::density {
 
-/// Plain data. Feature j owns edges[edge_begin[j] .. edge_begin[j+1]) (at least two, ascending, b + 1 of them) and
-/// penalties[penalty_begin[j] .. ) (b + 2: below, the b bins, above).
+/// Plain data. Feature j owns edges[edge_begin[j] .. edge_begin[j+1]) (at least two, ascending, b + 1 of
+/// them) and penalties[penalty_begin[j] .. ) (b + 2: below, the b bins, above).
 struct Histograms {
   std::vector<float> edges;
-  std::vector<std::size_t> edge_begin;     ///< [width + 1]
+  std::vector<std::size_t> edge_begin;  ///< [width + 1]
   std::vector<float> penalties;
   std::vector<std::size_t> penalty_begin;  ///< [width + 1]
   std::size_t width() const { return edge_begin.size() - 1; }

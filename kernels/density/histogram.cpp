@@ -1,0 +1,186 @@
+#include "kernels/density/histogram.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/arithmetic/environment.hpp"
+#include "kernels/arithmetic/scalar.hpp"
+#include "kernels/density/histogram_layout.hpp"
+
+namespace lanner::density {
+namespace {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float largest = std::numeric_limits<float>::max();
+// Bin numbers are found by adding 1.5 * 2^23, and tables are gathered from by 32-bit offsets.
+constexpr std::size_t bins_max = 1u << 20;
+constexpr std::size_t rows_a_piece_of_work = 4096;
+
+std::string feature_name(std::size_t j) {
+  return "histogram of feature " + std::to_string(j);
+}
+
+void validate(const Histograms& histograms) {
+  const auto refuse = [](const std::string& reason) { throw std::invalid_argument(reason); };
+  const auto& eb = histograms.edge_begin;
+  const auto& pb = histograms.penalty_begin;
+  if (eb.size() < 2 || pb.size() != eb.size())
+    refuse("histograms: no features, or edges and penalties of different ones");
+  if (eb.front() != 0 || eb.back() != histograms.edges.size() || pb.front() != 0 ||
+      pb.back() != histograms.penalties.size())
+    refuse("histograms: the features' parts don't cover the edges and penalties");
+  for (std::size_t j = 0; j < histograms.width(); ++j) {
+    if (eb[j + 1] < eb[j] || eb[j + 1] > histograms.edges.size() || eb[j + 1] - eb[j] < 2)
+      refuse(feature_name(j) + ": fewer than two edges");
+    const std::size_t bins = eb[j + 1] - eb[j] - 1;
+    if (bins > bins_max) refuse(feature_name(j) + ": more than " + std::to_string(bins_max) + " bins");
+    if (pb[j + 1] < pb[j] || pb[j + 1] > histograms.penalties.size() || pb[j + 1] - pb[j] != bins + 2)
+      refuse(feature_name(j) + ": needs a penalty for below, each bin, and above");
+    for (std::size_t k = eb[j]; k < eb[j + 1]; ++k) {
+      if (!std::isfinite(histograms.edges[k])) refuse(feature_name(j) + ": an edge is not finite");
+      if (k > eb[j] && !(histograms.edges[k - 1] < histograms.edges[k]))
+        refuse(feature_name(j) + ": edges are not ascending");
+    }
+    for (std::size_t k = pb[j]; k < pb[j + 1]; ++k)
+      if (!std::isfinite(histograms.penalties[k])) refuse(feature_name(j) + ": a penalty is not finite");
+  }
+}
+
+/// What the SIMD tiers do to place x, before they compare with an edge.
+float nearest_edge(float x, float first, float per_width, float last) {
+  return round_even(maximum(minimum((x - first) * per_width, last), 0.0f));
+}
+
+/// Whether the edge nearest to x by that arithmetic is always the one below or above x's bin. The arithmetic
+/// is monotone in x, so the two ends of each bin prove it for all values between.
+bool places_all(std::span<const float> edges, float first, float per_width) {
+  if (!std::isfinite(per_width) || !(per_width > 0)) return false;
+  const auto bins = static_cast<float>(edges.size() - 1);
+  for (std::size_t k = 0; k <= edges.size(); ++k) {  // bin k, from edge k - 1 up to just below edge k
+    const float low = k == 0 ? -largest : edges[k - 1];
+    const float high = k == edges.size() ? largest : std::nextafter(edges[k], -infinity);
+    for (float x : {low, high}) {
+      if (std::isinf(x)) continue;  // an edge raised beyond the largest float: no value is there
+      const float near = nearest_edge(x, first, per_width, bins);
+      const auto bin = static_cast<float>(k);
+      if (near != bin && near != bin - 1) return false;
+    }
+  }
+  return true;
+}
+
+class CpuHistograms final : public ResidentHistograms {
+ public:
+  CpuHistograms(Device& device, const Histograms& histograms) {
+    const std::size_t width = histograms.width();
+    struct Extent {
+      std::size_t edges, penalties, tree;
+    };
+    std::vector<float> values;
+    std::vector<Extent> extents;
+    std::vector<FeatureHistogram> features;
+    const auto pad = [&](std::size_t begin, std::size_t least, float with) {
+      const std::size_t size = std::max(values.size() - begin, least);
+      values.resize(begin + (size + table_step - 1) / table_step * table_step, with);
+    };
+    for (std::size_t j = 0; j < width; ++j) {
+      const std::span<const float> edges(histograms.edges.data() + histograms.edge_begin[j],
+                                         histograms.edges.data() + histograms.edge_begin[j + 1]);
+      std::vector<float> raised(edges.begin(), edges.end());
+      raised.back() = std::nextafter(raised.back(), infinity);
+      const int levels = std::max(4, static_cast<int>(std::bit_width(raised.size())));
+      const std::size_t nodes = std::size_t{1} << levels;
+
+      Extent extent{values.size(), 0, 0};
+      values.insert(values.end(), raised.begin(), raised.end());
+      pad(extent.edges, 0, infinity);
+      extent.penalties = values.size();
+      values.insert(
+          values.end(),
+          histograms.penalties.begin() + static_cast<std::ptrdiff_t>(histograms.penalty_begin[j]),
+          histograms.penalties.begin() + static_cast<std::ptrdiff_t>(histograms.penalty_begin[j + 1]));
+      pad(extent.penalties, nodes, values.back());
+      extent.tree = values.size();
+      values.push_back(infinity);  // node 0 is none
+      for (int level = 0; level < levels; ++level)
+        for (std::size_t node = 0; node < std::size_t{1} << level; ++node) {
+          const std::size_t edge = ((2 * node + 1) << (levels - level - 1)) - 1;
+          values.push_back(edge < raised.size() ? raised[edge] : infinity);
+        }
+      extents.push_back(extent);
+
+      FeatureHistogram feature{};
+      feature.levels = levels;
+      feature.last = static_cast<std::int32_t>(edges.size() - 1);
+      feature.first = edges.front();
+      feature.per_width =
+          static_cast<float>(static_cast<double>(edges.size() - 1) /
+                             (static_cast<double>(edges.back()) - static_cast<double>(edges.front())));
+      feature.even = places_all(raised, feature.first, feature.per_width);
+      features.push_back(feature);
+    }
+
+    Pinned<float> staged = device.pinned<float>(values.size());
+    std::copy(values.begin(), values.end(), staged.data());
+    values_ = device.array<float>(values.size());
+    Stream stream = device.stream();
+    stream.copy_in(values_, staged, values.size());
+    for (std::size_t j = 0; j < width; ++j) {
+      features[j].edges = values_.data() + extents[j].edges;
+      features[j].penalties = values_.data() + extents[j].penalties;
+      features[j].tree = values_.data() + extents[j].tree;
+    }
+    Pinned<FeatureHistogram> staged_features = device.pinned<FeatureHistogram>(width);
+    std::copy(features.begin(), features.end(), staged_features.data());
+    features_ = device.array<FeatureHistogram>(width);
+    stream.copy_in(features_, staged_features, width);
+    stream.synchronize();
+  }
+
+  std::size_t width() const override { return features_.size(); }
+  HistogramTables tables() const { return {features_.data(), features_.size()}; }
+
+ private:
+  Array<float> values_;
+  Array<FeatureHistogram> features_;
+};
+
+LookUp chosen(CpuTier tier) {
+  switch (tier) {
+    case CpuTier::scalar:
+      return look_up_scalar;
+    case CpuTier::avx2:
+      return look_up_avx2;
+    case CpuTier::avx512:
+      return look_up_avx512;
+  }
+  return look_up_scalar;
+}
+
+}  // namespace
+
+std::shared_ptr<const ResidentHistograms> make_histograms(Device& device, const Histograms& histograms) {
+  validate(histograms);
+  if (device.backend() != Backend::cpu)
+    throw std::invalid_argument("histograms: none for backend " + std::string(name(device.backend())));
+  const FloatEnvironment environment;
+  return std::make_shared<CpuHistograms>(device, histograms);
+}
+
+void look_up(Stream& stream, const ResidentHistograms& histograms, Rows rows, std::span<float> scores,
+             MutableRows parts) {
+  const HistogramTables tables = static_cast<const CpuHistograms&>(histograms).tables();
+  const LookUp look_up_rows = chosen(stream.tier());
+  auto task = [&](std::size_t begin, std::size_t end, unsigned) {
+    MutableRows piece = parts;
+    if (parts.data) piece.data = parts.row(begin);
+    look_up_rows(tables, rows.slice(begin, end), scores.data() + begin, piece);
+  };
+  stream.for_range(rows.count, rows_a_piece_of_work, task);
+}
+
+}  // namespace lanner::density

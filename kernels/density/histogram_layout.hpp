@@ -1,0 +1,43 @@
+// How resident histograms lie in memory, for every tier.
+//
+// Of a feature with b bins the last edge is raised to the next float, so that the bin (0 for below, b + 1 for
+// above) is simply the number of edges <= x. Tables are padded to whole registers: edges with infinity,
+// penalties with the one for values above.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/rows.hpp"
+
+namespace lanner::density {
+
+struct FeatureHistogram {
+  const float* edges;      ///< [b + 1], the last raised
+  const float* penalties;  ///< [b + 2], at least [2^levels] with the padding
+  /// The edges as a binary tree, node k's children at 2k and 2k + 1, from node 1 on: [2^levels], padded
+  /// likewise.
+  const float* tree;
+  std::int32_t levels;  ///< 2^levels > b + 1
+  std::int32_t last;    ///< b
+  /// Where `even`: the bin is the integer nearest to (x - first) * per_width, held within [0, b], or the next
+  /// one: the edge between the two decides. Proven for the feature's own edges when it was made.
+  bool even;
+  float first, per_width;
+};
+
+/// Floats that every table may be read in steps of.
+inline constexpr std::size_t table_step = 16;
+
+struct HistogramTables {
+  const FeatureHistogram* features;
+  std::size_t width;
+};
+
+/// Scores (and, where parts.data is set, each feature's penalty) of all rows given.
+using LookUp = void (*)(const HistogramTables&, Rows rows, float* scores, MutableRows parts);
+void look_up_scalar(const HistogramTables&, Rows rows, float* scores, MutableRows parts);
+void look_up_avx2(const HistogramTables&, Rows rows, float* scores, MutableRows parts);
+void look_up_avx512(const HistogramTables&, Rows rows, float* scores, MutableRows parts);
+
+}  // namespace lanner::density

@@ -1,0 +1,215 @@
+#include "kernels/density/histogram.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <stdexcept>
+#include <vector>
+
+namespace lanner::density {
+namespace {
+
+constexpr float largest = std::numeric_limits<float>::max();
+
+struct Feature {
+  std::vector<float> edges, penalties;
+};
+
+Histograms joined(const std::vector<Feature>& features) {
+  Histograms h;
+  h.edge_begin = h.penalty_begin = {0};
+  for (const Feature& f : features) {
+    h.edges.insert(h.edges.end(), f.edges.begin(), f.edges.end());
+    h.penalties.insert(h.penalties.end(), f.penalties.begin(), f.penalties.end());
+    h.edge_begin.push_back(h.edges.size());
+    h.penalty_begin.push_back(h.penalties.size());
+  }
+  return h;
+}
+
+// The definition, in other words than the kernel's: bin by bin.
+float penalty_of(const Feature& f, float x) {
+  const std::size_t b = f.edges.size() - 1;
+  if (x < f.edges[0]) return f.penalties[0];
+  if (x > f.edges[b]) return f.penalties[b + 1];
+  if (x == f.edges[b]) return f.penalties[b];
+  for (std::size_t i = 0; i < b; ++i)
+    if (f.edges[i] <= x && x < f.edges[i + 1]) return f.penalties[i + 1];
+  ADD_FAILURE() << x << " is in no bin";
+  return 0;
+}
+
+std::vector<float> penalties_for(std::size_t bins, std::mt19937& random) {
+  std::vector<float> penalties(bins + 2);
+  for (float& p : penalties) p = std::uniform_real_distribution<float>(0, 10)(random);
+  return penalties;
+}
+
+Feature even(std::size_t bins, double low, double high, std::mt19937& random) {
+  Feature f;
+  for (std::size_t k = 0; k <= bins; ++k)
+    f.edges.push_back(
+        static_cast<float>(low + (high - low) * static_cast<double>(k) / static_cast<double>(bins)));
+  f.penalties = penalties_for(bins, random);
+  return f;
+}
+
+Feature uneven(std::size_t bins, std::mt19937& random, double spread = 3) {
+  Feature f;
+  std::normal_distribution<double> normal;
+  while (f.edges.size() < bins + 1) {
+    f.edges.push_back(static_cast<float>(std::sinh(spread * normal(random))));
+    std::sort(f.edges.begin(), f.edges.end());
+    f.edges.erase(std::unique(f.edges.begin(), f.edges.end()), f.edges.end());
+  }
+  f.penalties = penalties_for(bins, random);
+  return f;
+}
+
+// Every kind of finder, at the sizes where the tables change from one register to the next and to memory.
+std::vector<Feature> all_kinds() {
+  std::mt19937 random(11);
+  std::vector<Feature> features;
+  for (std::size_t bins :
+       {1, 2, 5, 6, 7, 10, 13, 14, 15, 22, 23, 30, 31, 32, 38, 39, 46, 47, 62, 63, 64, 100, 1000}) {
+    features.push_back(even(bins, -3.7, 12.9, random));
+    features.push_back(even(bins, 1e6, 1e6 + 200, random));
+    features.push_back(uneven(bins, random));
+  }
+  features.push_back(even(10, 0, 1, random));
+  features.push_back({{-1e-44f, 0.0f, 3e-45f, 1e-44f}, {1, 2, 3, 4, 5}});
+  features.push_back({{-largest, largest}, {1, 2, 3}});
+  features.push_back({{-largest, 0.0f, largest}, {1, 2, 3, 4}});
+  features.push_back(even(31, -3e38, 3e38, random));
+  features.push_back({{1.0f, std::nextafter(1.0f, 2.0f)}, {5, 6, 7}});
+  features.push_back({{-0.0f, 1.0f, 1e30f}, {5, 6, 7, 8}});
+  return features;
+}
+
+// On, just below and just above every edge; between them; and far away.
+std::vector<float> awkward_values(const Feature& f) {
+  std::vector<float> values{0.0f, -0.0f, 1e-45f, -1e-45f, largest, -largest, 1e30f, -1e30f};
+  for (std::size_t k = 0; k < f.edges.size(); ++k) {
+    values.push_back(f.edges[k]);
+    values.push_back(std::nextafter(f.edges[k], INFINITY));
+    values.push_back(std::nextafter(f.edges[k], -INFINITY));
+    if (k) values.push_back(f.edges[k - 1] / 2 + f.edges[k] / 2);
+  }
+  for (float& x : values)
+    if (!std::isfinite(x)) x = largest;
+  return values;
+}
+
+std::vector<float> look_up_all(Device& device, const Histograms& histograms, Rows rows,
+                               std::vector<float>* parts = nullptr) {
+  const auto resident = make_histograms(device, histograms);
+  std::vector<float> scores(rows.count, -1);
+  MutableRows out;
+  if (parts) {
+    parts->assign(rows.count * rows.width, -1);
+    out = {parts->data(), rows.count, rows.width, rows.width};
+  }
+  Stream stream = device.stream();
+  look_up(stream, *resident, rows, scores, out);
+  return scores;
+}
+
+class EveryTier : public ::testing::TestWithParam<CpuTier> {};
+INSTANTIATE_TEST_SUITE_P(Tiers, EveryTier, ::testing::ValuesIn(available_cpu_tiers()),
+                         [](const auto& tier) { return std::string(name(tier.param)); });
+
+TEST_P(EveryTier, EachValueFindsTheBinThatTheEdgesDefine) {
+  const auto device = Device::cpu({GetParam(), 1});
+  for (const Feature& feature : all_kinds()) {
+    const auto values = awkward_values(feature);
+    const auto scores = look_up_all(*device, joined({feature}), {values.data(), values.size(), 1, 1});
+    for (std::size_t i = 0; i < values.size(); ++i)
+      ASSERT_EQ(scores[i], penalty_of(feature, values[i]))
+          << values[i] << " among " << feature.edges.size() - 1 << " bins from " << feature.edges[0];
+  }
+}
+
+TEST_P(EveryTier, ScoresAreTheChainInFeatureOrderWhateverWidthStrideBatchAndThreads) {
+  std::mt19937 random(12);
+  const auto kinds = all_kinds();
+  for (std::size_t width : {1, 2, 7, 8, 9, 16, 31, 70, 1555}) {
+    std::vector<Feature> features;
+    for (std::size_t j = 0; j < width; ++j) features.push_back(kinds[random() % kinds.size()]);
+    const Histograms histograms = joined(features);
+    const std::size_t count = width > 100 ? 70 : 9'000 / width + 131, stride = width + random() % 3;
+    // Exactly as long as the rows are: reading beyond the last row's width would be seen by a sanitizer.
+    std::vector<float> values((count - 1) * stride + width, std::numeric_limits<float>::quiet_NaN());
+    for (std::size_t i = 0; i < count; ++i)
+      for (std::size_t j = 0; j < width; ++j) {
+        const auto candidates = awkward_values(features[j]);
+        values[i * stride + j] = candidates[random() % candidates.size()];
+      }
+    const Rows rows{values.data(), count, width, stride};
+    std::vector<float> want(count, 0.0f), want_parts;
+    for (std::size_t i = 0; i < count; ++i)
+      for (std::size_t j = 0; j < width; ++j) {
+        want_parts.push_back(penalty_of(features[j], rows.row(i)[j]));
+        want[i] += want_parts.back();
+      }
+    for (unsigned threads : {1u, 3u}) {
+      const auto device = Device::cpu({GetParam(), threads});
+      std::vector<float> parts;
+      ASSERT_EQ(look_up_all(*device, histograms, rows, &parts), want) << width;
+      ASSERT_EQ(parts, want_parts) << width;
+      ASSERT_EQ(look_up_all(*device, histograms, rows), want) << width;
+      for (std::size_t begin : {std::size_t{0}, count / 3, count - 1}) {
+        const std::size_t end = std::min(count, begin + 1 + random() % 70);
+        const std::vector<float> piece(want.begin() + static_cast<std::ptrdiff_t>(begin),
+                                       want.begin() + static_cast<std::ptrdiff_t>(end));
+        ASSERT_EQ(look_up_all(*device, histograms, rows.slice(begin, end)), piece);
+      }
+    }
+  }
+}
+
+TEST_P(EveryTier, SumsStayFinite) {
+  const auto device = Device::cpu({GetParam(), 1});
+  const Feature huge{{0, 1}, {largest, largest, -largest}};
+  const std::vector<float> values{0.5f, 0.5f, 2.0f, 2.0f, 0.5f, 2.0f};
+  const auto scores = look_up_all(*device, joined({huge, huge}), {values.data(), 3, 2, 2});
+  EXPECT_EQ(scores, (std::vector<float>{largest, -largest, 0}));
+}
+
+TEST_P(EveryTier, NoRowsAreNoWork) {
+  const auto device = Device::cpu({GetParam(), 2});
+  EXPECT_TRUE(look_up_all(*device, joined({{{0, 1}, {1, 2, 3}}}), {nullptr, 0, 1, 1}).empty());
+}
+
+TEST(Histogram, RefusesWhatIsNoHistogram) {
+  const auto device = Device::cpu({CpuTier::scalar, 1});
+  const auto refused = [&](const Histograms& h) {
+    EXPECT_THROW(make_histograms(*device, h), std::invalid_argument);
+  };
+  const Histograms good = joined({{{0, 1, 2}, {1, 2, 3, 4}}});
+  EXPECT_EQ(make_histograms(*device, good)->width(), 1u);
+  refused({});
+  refused(joined({{{0}, {1, 2}}}));
+  refused(joined({{{0, 0}, {1, 2, 3}}}));
+  refused(joined({{{1, 0}, {1, 2, 3}}}));
+  refused(joined({{{0, INFINITY}, {1, 2, 3}}}));
+  refused(joined({{{NAN, 1}, {1, 2, 3}}}));
+  refused(joined({{{0, 1}, {1, 2}}}));
+  refused(joined({{{0, 1}, {1, NAN, 3}}}));
+  Histograms bad = good;
+  bad.edge_begin = {0, 9};
+  refused(bad);
+  bad = good;
+  bad.penalty_begin = {0, 4, 4};
+  refused(bad);
+  bad = good;
+  bad.edge_begin = {0, 7, 3};
+  bad.penalty_begin = {0, 4, 4};
+  refused(bad);
+}
+
+}  // namespace
+}  // namespace lanner::density
