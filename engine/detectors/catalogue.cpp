@@ -1,0 +1,27 @@
+#include <array>
+
+#include "engine/detectors/detector.hpp"
+#include "engine/detectors/histogram/histogram.hpp"
+#include "engine/detectors/kernel_density/kernel_density.hpp"
+#include "engine/detectors/local_outlier_factor/local_outlier_factor.hpp"
+#include "engine/detectors/nearest_neighbours/nearest_neighbours.hpp"
+
+namespace lanner::engine {
+
+std::span<const Detector> catalogue() {
+  static const std::array detectors = {
+      nearest_neighbours::detector(),
+      local_outlier_factor::detector(),
+      kernel_density::detector(),
+      histogram::detector(),
+  };
+  return detectors;
+}
+
+const Detector* find_detector(std::string_view name) {
+  for (const Detector& detector : catalogue())
+    if (detector.name == name) return &detector;
+  return nullptr;
+}
+
+}  // namespace lanner::engine
