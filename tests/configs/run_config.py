@@ -1,0 +1,113 @@
+"""Runs one shipped configuration with the real host: sends events that fit it until it has learned, then some more, and
+checks that scores come back and that a planted oddity is more anomalous than ordinary events.
+
+usage: run_config.py LANNER CONFIG WORK_FOLDER     exit status 0: fine, 77: no pyzmq
+"""
+import json
+import pathlib
+import random
+import re
+import struct
+import subprocess
+import sys
+import time
+
+try:
+    import zmq
+except ImportError:
+    sys.exit(77)
+
+lanner, config, work = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+rng = random.Random(11)
+start_ns = 1_780_000_000_000_000_000
+
+
+def payment(i, odd):
+    return {"payment": f"p-{i}", "customer": f"c-{i % 40}", "at": start_ns + i * 30_000_000_000,
+            "amount": 1e7 if odd else rng.lognormvariate(3, 0.6), "country": "XX" if odd else rng.choice(["NL", "NL", "DE", "BE"]),
+            "merchant": "unheard-of" if odd else rng.choice(["bakery", "grocer", "cinema"]),
+            "channel": rng.choice(["web", "till", "app"])}
+
+
+def sign_in(i, odd):
+    return {"source": f"10.0.0.{i % 30}", "at": start_ns + i * 20_000_000_000, "user": "ghost" if odd else rng.choice(["ann", "bob", "eve"]),
+            "program": "nc" if odd else rng.choice(["sshd", "sudo"]), "outcome": "failure" if odd else rng.choice(["success"] * 30 + ["failure"]),
+            "duration_s": 9e8 if odd else rng.lognormvariate(4, 1)}
+
+
+def server(i, odd):
+    return {"host": f"web-{i % 10}", "at": start_ns + i * 6_000_000_000, "cpu": 1.0 if odd else rng.gauss(0.3, 0.05),
+            "memory": 0.0 if odd else rng.gauss(0.6, 0.02), "load": 900.0 if odd else rng.lognormvariate(0, 0.3),
+            "disk_bytes_per_s": rng.lognormvariate(10, 0.5), "network_bytes_per_s": rng.lognormvariate(12, 0.5)}
+
+
+def sensor(i, odd):
+    return {"temperature": 90.0 if odd else rng.gauss(20, 2), "pressure": rng.gauss(1013, 5), "vibration": rng.gauss(0.1, 0.02)}
+
+
+def machine(i, odd):
+    return json.loads(machine_example) | {"at": start_ns + i * 100_000_000} | {
+        name: 1e12 if odd else value * rng.lognormvariate(0, 0.2) for name, value in json.loads(machine_example).items()
+        if isinstance(value, float)}
+
+
+makers = {"quickstart": sensor, "payments": payment, "security_log": sign_in, "server_metrics": server, "demo": machine}
+make = makers[config.stem]  # a configuration without a line here fails the test
+machine_example = ""
+if config.stem == "demo":
+    machine_example = subprocess.run([lanner, "machine-metrics", "--print"], check=True, capture_output=True, text=True).stdout
+
+text = config.read_text()
+text = text.replace("tcp://127.0.0.1:5555", f"ipc://{work}/in").replace("tcp://127.0.0.1:5556", f"ipc://{work}/out")
+text = re.sub(r"^api:.*$", "", text, flags=re.M)
+(work / config.name).write_text(text)
+acked = "lossy" not in text
+stream = re.search(r"^streams:\n  (\w+):", text, re.M).group(1)
+
+context = zmq.Context()
+subscriber = context.socket(zmq.SUB)
+subscriber.subscribe(b"scores.")
+subscriber.connect(f"ipc://{work}/out")
+subscriber.rcvtimeo = 60_000
+producer = context.socket(zmq.DEALER if acked else zmq.PUSH)
+producer.connect(f"ipc://{work}/in")
+producer.rcvtimeo = 60_000
+
+log = open(work / "host.log", "w")
+host = subprocess.Popen([lanner, "serve", "--config", str(work / config.name)], stdout=log, stderr=log)
+try:
+    if acked:
+        producer.send_json({"v": 1, "hello": True, "producer": "test"})
+        assert producer.recv_json()["ack"] == 0
+
+    def send(seq, events):
+        header = {"v": 1, "stream": stream, "format": "jsonl"} | ({"producer": "test", "seq": seq} if acked else {})
+        producer.send_multipart([json.dumps(header).encode(), "\n".join(map(json.dumps, events)).encode()])
+        while acked and "ack" not in (reply := producer.recv_json()):
+            assert "nack" not in reply, reply
+
+    i, seq, scored = 0, 0, []
+    deadline = time.time() + 90
+    while len(scored) < 5:
+        assert time.time() < deadline and host.poll() is None, "no scores in time"
+        odd_batch = len(scored) == 4
+        events = [make(i + j, odd_batch and j == 50) for j in range(100)]
+        i, seq = i + 100, seq + 1
+        send(seq, events)
+        if not acked:
+            time.sleep(0.005)
+        while subscriber.poll(3000 if scored else 20):
+            frames = subscriber.recv_multipart()
+            header = json.loads(frames[1])
+            assert header["n"] == 100 and header["stream"] == stream, header
+            scored.append(struct.unpack("<100f", frames[2]))
+            if len(scored) in (4, 5):
+                break
+    last = scored[-1] if len(scored) == 5 else None
+    assert last[50] > sorted(last)[97], f"the planted event is not among the strangest: {last[50]} of {max(last)}"
+    host.terminate()
+    assert host.wait(timeout=15) == 0
+    print(f"{config.name}: learned, scored {len(scored)} batches, the planted event stood out")
+finally:
+    host.kill()
+    log.close()
