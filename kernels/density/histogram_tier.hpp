@@ -132,14 +132,17 @@ struct HistogramKernel {
     }
     LANNER_INLINE I operator()(F x) const { return descend<0>(I(1), x) - I(1 << levels); }
   };
+  /// The upper levels in registers, the others gathered from memory.
   struct FarTree {
+    static constexpr int near_levels = NearTree<4>::first_levels + 2;
+    NearTree<near_levels> near;
     const float* tree;
     int levels;
     LANNER_INLINE explicit FarTree(const FeatureHistogram& feature)
-        : tree(feature.tree), levels(feature.levels) {}
+        : near(feature), tree(feature.tree), levels(feature.levels) {}
     LANNER_INLINE I operator()(F x) const {
-      I node(1);
-      for (int level = 0; level < levels; ++level) node = node + node - (x >= gathered(tree, node));
+      I node = near.template descend<0>(I(1), x);
+      for (int level = near_levels; level < levels; ++level) node = node + node - (x >= gathered(tree, node));
       return node - I(1 << levels);
     }
   };
@@ -169,20 +172,24 @@ struct HistogramKernel {
 
   LANNER_INLINE static void add(const FeatureHistogram& f, const float* x, int rows, float* scores,
                                 float* parts) {
-    const int values = f.last + 2;
+    const int registers = (f.last + 2 + F::width - 1) / F::width;
     if (f.even) {
-      const int registers = (values + F::width - 1) / F::width;
       if (registers == 1) return add_even<1>(f, x, rows, scores, parts);
       if (registers == 2) return add_even<2>(f, x, rows, scores, parts);
       if (registers == 3) return add_even<3>(f, x, rows, scores, parts);
       if (registers == 4) return add_even<4>(f, x, rows, scores, parts);
-      if (registers == 5 && F::width == 8) return add_even<5>(f, x, rows, scores, parts);
+      if constexpr (F::width == 8) {
+        if (registers == 5) return add_even<5>(f, x, rows, scores, parts);
+        if (registers == 6) return add_even<6>(f, x, rows, scores, parts);
+        if (registers <= 8) return add_even<8>(f, x, rows, scores, parts);
+      }
       return add<EvenBins<FarTable>, FarTable>(f, x, rows, scores, parts);
     }
-    constexpr int least = F::width == 8 ? 3 : 4;
+    constexpr int least = NearTree<4>::first_levels;
     if (f.levels <= least) return add_tree<least>(f, x, rows, scores, parts);
     if (f.levels == least + 1) return add_tree<least + 1>(f, x, rows, scores, parts);
     if (f.levels == least + 2) return add_tree<least + 2>(f, x, rows, scores, parts);
+    if (f.levels == 6) return add_tree<6>(f, x, rows, scores, parts);
     add<FarTree, FarTable>(f, x, rows, scores, parts);
   }
 
