@@ -193,11 +193,37 @@ LANNER_INLINE Lanes<Tier, T, width> select(typename Lanes<Tier, T, width>::Mask 
 }
 template <class Tier, class T, int width>
 LANNER_INLINE Lanes<Tier, T, width> minimum(Lanes<Tier, T, width> a, Lanes<Tier, T, width> b) {
-  return a.v < b.v ? a.v : b.v;
+  // The compiler would spell floats out as a comparison and a blend; the instruction means the same.
+  if constexpr (std::is_same_v<T, float> && width == 8) {
+    return _mm256_min_ps(a.v, b.v);
+  } else if constexpr (std::is_same_v<T, float> && width == 16) {
+#if defined(__AVX512F__)
+    return _mm512_min_ps(a.v, b.v);
+#else
+    using H = Halves<Lanes<Tier, T, width>>;
+    const H x(a), y(b);
+    return H(_mm256_min_ps(x.low, y.low), _mm256_min_ps(x.high, y.high)).whole();
+#endif
+  } else {
+    return a.v < b.v ? a.v : b.v;
+  }
 }
 template <class Tier, class T, int width>
 LANNER_INLINE Lanes<Tier, T, width> maximum(Lanes<Tier, T, width> a, Lanes<Tier, T, width> b) {
-  return a.v > b.v ? a.v : b.v;
+  // The compiler would spell floats out as a comparison and a blend; the instruction means the same.
+  if constexpr (std::is_same_v<T, float> && width == 8) {
+    return _mm256_max_ps(a.v, b.v);
+  } else if constexpr (std::is_same_v<T, float> && width == 16) {
+#if defined(__AVX512F__)
+    return _mm512_max_ps(a.v, b.v);
+#else
+    using H = Halves<Lanes<Tier, T, width>>;
+    const H x(a), y(b);
+    return H(_mm256_max_ps(x.low, y.low), _mm256_max_ps(x.high, y.high)).whole();
+#endif
+  } else {
+    return a.v > b.v ? a.v : b.v;
+  }
 }
 template <class Tier, class T, int width>
 LANNER_INLINE typename Lanes<Tier, T, width>::Mask to_bits(Lanes<Tier, T, width> a) {
