@@ -10,7 +10,7 @@ namespace lanner::test {
 namespace {
 
 // Column by column, so that the compiler can take several rows at once.
-[[gnu::target_clones("default", "arch=haswell")]] void squared_distances(const double* columns, std::size_t count,
+[[gnu::target_clones("default", "arch=x86-64-v3")]] void squared_distances(const double* columns, std::size_t count,
                                                                          std::size_t width, const float* query,
                                                                          double* out) {
   constexpr std::size_t block = 1024;

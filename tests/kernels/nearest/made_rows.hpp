@@ -46,6 +46,25 @@ inline MadeRows made_clusters(std::size_t n, std::size_t width, std::mt19937& ra
   }
   return rows;
 }
+/// Fifty clusters, each spread along a few directions of its own, and 2 % outliers.
+inline MadeRows made_low_rank_clusters(std::size_t n, std::size_t width, std::mt19937& random) {
+  constexpr std::size_t clusters = 50, rank = 4;
+  std::normal_distribution<float> normal;
+  const MadeRows centres = made_normal(clusters, width, random), directions = made_normal(clusters * rank, width, random);
+  MadeRows rows(n, width);
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t cluster = random() % clusters;
+    const bool outlier = random() % 50 == 0;
+    float* row = rows.row(i);
+    for (std::size_t j = 0; j < width; ++j)
+      row[j] = outlier ? 3 * normal(random) : 3 * centres.row(cluster)[j] + 0.05f * normal(random);
+    for (std::size_t r = 0; r < rank && !outlier; ++r) {
+      const float along = 0.5f * normal(random);
+      for (std::size_t j = 0; j < width; ++j) row[j] += along * directions.row(cluster * rank + r)[j];
+    }
+  }
+  return rows;
+}
 inline MadeRows made_small_integers(std::size_t n, std::size_t width, std::mt19937& random) {
   return made(n, width, [&] { return static_cast<float>(static_cast<int>(random() % 5) - 2); });
 }

@@ -1,0 +1,194 @@
+// Exact nearest neighbours, one thread, batches of 1024 unless said otherwise. Answers are checked against the
+// brute force of the tests before anything is timed. `of_ceiling` is the share of this core's float32 FMA rate
+// (measured in the same run, counting 2 operations a pair and feature, as if every pair were computed: cells that
+// a search skips make it exceed what a kernel could reach).
+#include <benchmark/benchmark.h>
+#include <immintrin.h>
+#include <time.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+
+#include "kernels/nearest/nearest.hpp"
+#include "tests/kernels/nearest/brute_force.hpp"
+#include "tests/kernels/nearest/made_rows.hpp"
+
+namespace {
+
+using namespace lanner;
+
+double cpu_seconds() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+// Twelve independent chains: more than latency times ports. Assembly, since compilers keep arrays of them in memory.
+constexpr int fma_rounds = 10000000;
+
+[[gnu::target("avx2,fma")]] double fma_flops_avx2() {
+  __m256 s[12];
+  for (__m256& chain : s) chain = _mm256_set1_ps(1);
+  const __m256 x = _mm256_set1_ps(0.5f);
+  const double start = cpu_seconds();
+  for (int i = 0; i < fma_rounds; ++i)
+    asm volatile(
+        "vfmadd231ps %12, %12, %0\n"
+        "vfmadd231ps %12, %12, %1\n"
+        "vfmadd231ps %12, %12, %2\n"
+        "vfmadd231ps %12, %12, %3\n"
+        "vfmadd231ps %12, %12, %4\n"
+        "vfmadd231ps %12, %12, %5\n"
+        "vfmadd231ps %12, %12, %6\n"
+        "vfmadd231ps %12, %12, %7\n"
+        "vfmadd231ps %12, %12, %8\n"
+        "vfmadd231ps %12, %12, %9\n"
+        "vfmadd231ps %12, %12, %10\n"
+        "vfmadd231ps %12, %12, %11\n"
+        : "+x"(s[0]), "+x"(s[1]), "+x"(s[2]), "+x"(s[3]), "+x"(s[4]), "+x"(s[5]),
+          "+x"(s[6]), "+x"(s[7]), "+x"(s[8]), "+x"(s[9]), "+x"(s[10]), "+x"(s[11])
+        : "x"(x));
+  return 12.0 * sizeof x / 4 * 2 * fma_rounds / (cpu_seconds() - start);
+}
+
+[[gnu::target("avx512f")]] double fma_flops_avx512() {
+  __m512 s[12];
+  for (__m512& chain : s) chain = _mm512_set1_ps(1);
+  const __m512 x = _mm512_set1_ps(0.5f);
+  const double start = cpu_seconds();
+  for (int i = 0; i < fma_rounds; ++i)
+    asm volatile(
+        "vfmadd231ps %12, %12, %0\n"
+        "vfmadd231ps %12, %12, %1\n"
+        "vfmadd231ps %12, %12, %2\n"
+        "vfmadd231ps %12, %12, %3\n"
+        "vfmadd231ps %12, %12, %4\n"
+        "vfmadd231ps %12, %12, %5\n"
+        "vfmadd231ps %12, %12, %6\n"
+        "vfmadd231ps %12, %12, %7\n"
+        "vfmadd231ps %12, %12, %8\n"
+        "vfmadd231ps %12, %12, %9\n"
+        "vfmadd231ps %12, %12, %10\n"
+        "vfmadd231ps %12, %12, %11\n"
+        : "+v"(s[0]), "+v"(s[1]), "+v"(s[2]), "+v"(s[3]), "+v"(s[4]), "+v"(s[5]),
+          "+v"(s[6]), "+v"(s[7]), "+v"(s[8]), "+v"(s[9]), "+v"(s[10]), "+v"(s[11])
+        : "v"(x));
+  return 12.0 * sizeof x / 4 * 2 * fma_rounds / (cpu_seconds() - start);
+}
+
+double ceiling(CpuTier tier) {
+  const bool wide = tier == CpuTier::avx512 && __builtin_cpu_supports("avx512f");
+  return wide ? fma_flops_avx512() : fma_flops_avx2();
+}
+
+struct Data {
+  test::MadeRows references, queries;
+};
+
+const Data& data(const std::string& kind, std::size_t n, std::size_t width) {
+  static std::map<std::string, std::unique_ptr<Data>> made;
+  auto& slot = made[kind + std::to_string(n) + "x" + std::to_string(width)];
+  if (!slot) {
+    std::mt19937 random(5);
+    test::MadeRows all = kind == "iso" ? test::made_normal(n + 1024, width, random)
+                                       : test::made_low_rank_clusters(n + 1024, width, random);
+    slot = std::make_unique<Data>();
+    slot->queries = test::MadeRows(1024, width);
+    slot->queries.values.assign(all.row(n), all.row(n) + 1024 * width);
+    slot->references = std::move(all);
+    slot->references.count = n;
+    slot->references.values.resize(n * width);
+  }
+  return *slot;
+}
+
+void check(const nearest::Index& index, Stream& stream, const Data& data, std::size_t k) {
+  static std::map<std::pair<const Data*, std::size_t>, bool> checked;
+  if (!checked.try_emplace({&data, k}, true).second) return;
+  const std::size_t some = 8;
+  const test::BruteForce brute(data.references);
+  std::vector<std::byte> workspace(index.workspace_bytes(some, k, nearest::Count::rows));
+  std::vector<std::uint32_t> row(some * k), taken(some * k), count(some);
+  std::vector<float> distance(some * k);
+  nearest::search(stream, index, static_cast<Rows>(data.queries).slice(0, some), k, nearest::Count::rows, {}, workspace,
+                  {k, row.data(), distance.data(), taken.data(), count.data()});
+  for (std::size_t i = 0; i < some; ++i) {
+    const test::Answer expected = brute.search(data.queries.row(i), k, nearest::Count::rows, nearest::no_self);
+    if (!std::equal(expected.row.begin(), expected.row.end(), &row[i * k]) ||
+        !std::equal(expected.distance.begin(), expected.distance.end(), &distance[i * k])) {
+      std::fprintf(stderr, "wrong answer for query %zu\n", i);
+      std::exit(1);
+    }
+  }
+}
+
+void search(benchmark::State& state, CpuTier tier, const std::string& kind, bool distances_only) {
+  const auto n = static_cast<std::size_t>(state.range(0)), width = static_cast<std::size_t>(state.range(1));
+  const auto k = static_cast<std::size_t>(state.range(2)), batch = static_cast<std::size_t>(state.range(3));
+  const Data& rows = data(kind, n, width);
+  const auto device = Device::cpu({tier, 1});
+  const auto index = nearest::make_index(*device, nearest::distinct_rows(rows.references));
+  Stream stream = device->stream();
+  check(*index, stream, rows, k);
+  std::vector<std::byte> workspace(index->workspace_bytes(batch, k, nearest::Count::rows));
+  std::vector<std::uint32_t> row(batch * k), taken(batch * k), count(batch);
+  std::vector<float> distance(batch * k);
+  static std::map<CpuTier, double> ceilings;
+  if (!ceilings.contains(tier)) ceilings[tier] = ceiling(tier);
+  std::size_t begin = 0;
+  for (auto _ : state) {
+    const Rows queries = static_cast<Rows>(rows.queries).slice(begin, begin + batch);
+    if (distances_only)
+      nearest::distances(stream, *index, queries, k, nearest::Count::rows, nearest::Summary::kth, {}, workspace, distance);
+    else
+      nearest::search(stream, *index, queries, k, nearest::Count::rows, {}, workspace,
+                      {k, row.data(), distance.data(), taken.data(), count.data()});
+    begin = (begin + batch) % 1024;
+  }
+  const double queries = static_cast<double>(state.iterations() * batch);
+  state.counters["queries"] = benchmark::Counter(queries, benchmark::Counter::kIsRate);
+  state.counters["of_ceiling"] = benchmark::Counter(
+      queries * static_cast<double>(n) * static_cast<double>(width) * 2 / ceilings[tier], benchmark::Counter::kIsRate);
+}
+
+void distinct(benchmark::State& state) {
+  std::mt19937 random(5);
+  const test::MadeRows rows = test::made_repeated(static_cast<std::size_t>(state.range(0)), 3, random);
+  for (auto _ : state) benchmark::DoNotOptimize(nearest::distinct_rows(rows));
+}
+BENCHMARK(distinct)->Arg(570000)->Unit(benchmark::kMillisecond);
+
+void index(benchmark::State& state, CpuTier tier) {
+  const Data& rows = data("iso", static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
+  const auto device = Device::cpu({tier, 1});
+  const nearest::ReferenceSet set = nearest::distinct_rows(rows.references);
+  for (auto _ : state) benchmark::DoNotOptimize(nearest::make_index(*device, set));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (CpuTier tier : available_cpu_tiers()) {
+    if (tier == CpuTier::scalar) continue;
+    const std::string tier_name(name(tier));
+    benchmark::RegisterBenchmark(("index/" + tier_name).c_str(), index, tier)
+        ->Args({100000, 8})->Args({100000, 128})->Unit(benchmark::kMillisecond);
+    for (const char* kind : {"iso", "mix"})
+      benchmark::RegisterBenchmark(("search/" + tier_name + "/" + kind).c_str(), search, tier, kind, false)
+          ->ArgNames({"n", "width", "k", "batch"})
+          ->Args({100000, 8, 10, 1024})->Args({100000, 32, 10, 1024})->Args({100000, 128, 10, 1024})
+          ->Args({100000, 32, 1000, 1024})->Args({7000, 32, 700, 1024})
+          ->Args({100000, 32, 10, 16})->Args({100000, 32, 10, 1})
+          ->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark(("distances/" + tier_name + "/iso").c_str(), search, tier, "iso", true)
+        ->ArgNames({"n", "width", "k", "batch"})
+        ->Args({100000, 32, 10, 1024})->Args({100000, 32, 1000, 1024})
+        ->Unit(benchmark::kMillisecond);
+  }
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+}
