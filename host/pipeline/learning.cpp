@@ -1,0 +1,70 @@
+#include "host/pipeline/learning.hpp"
+
+#include <algorithm>
+
+namespace lanner::host {
+
+Learning::Learning(const StreamConfig& config) : config_(config) {
+  records_.columns.resize(config_.schema.fields.size());
+}
+
+bool Learning::collect(const engine::Records& from, std::int64_t now_ns) {
+  if (complete_) return false;
+  const bool by_rows = learn().rows > 0;
+  const std::size_t wanted = by_rows ? std::min(learn().rows, rows_max) : rows_max;
+  const auto& fields = config_.schema.fields;
+  std::size_t refusal = 0;
+  for (std::size_t row = 0; row < from.count && records_.count < wanted; ++row) {
+    if (refusal < from.refused.size() && from.refused[refusal].row == row) {
+      ++refusal;
+      continue;
+    }
+    for (std::size_t f = 0; f < fields.size(); ++f) {
+      engine::Column& column = records_.columns[f];
+      if (fields[f].kind == engine::ColumnKind::number) {
+        column.numbers.push_back(from.number(row, f));
+      } else {
+        column.texts.push_back(from.columns[f].texts[row]);
+        column.missing.push_back(from.columns[f].missing[row]);
+      }
+    }
+    if (!from.entity.empty()) records_.entity.push_back(from.entity[row]);
+    if (!from.time.empty()) records_.time.push_back(from.time[row]);
+    const std::int64_t at = from.time.empty() ? now_ns : from.time[row];
+    first_ns_ = records_.count == 0 ? at : std::min(first_ns_, at);
+    last_ns_ = records_.count == 0 ? at : std::max(last_ns_, at);
+    ++records_.count;
+  }
+  complete_ =
+      records_.count >= wanted || (!by_rows && records_.count > 0 && last_ns_ - first_ns_ >= learn().for_ns);
+  return complete_;
+}
+
+std::shared_ptr<const engine::Model> Learning::fit(Device& device, engine::Progress progress) const {
+  engine::FitOptions options;
+  options.detector = learn().fit.detector;
+  options.settings = learn().fit.settings;
+  options.features = config_.features;
+  options.seed = learn().fit.seed;
+  options.name = model_name();
+  return engine::Model::fit(device, config_.schema, records_, options, std::move(progress));
+}
+
+std::unique_ptr<engine::FeatureState> Learning::state_after(const engine::Model& model) const {
+  const engine::FeaturePlan& plan = model.features();
+  if (!plan.has_windows()) return nullptr;
+  auto state = plan.make_state();
+  constexpr std::size_t at_a_time = 1024;
+  std::vector<float> rows(at_a_time * plan.width());
+  std::vector<std::uint8_t> refused(at_a_time);
+  std::vector<engine::RowRefusal> reasons;
+  for (std::size_t begin = 0; begin < records_.count; begin += at_a_time) {
+    const std::size_t end = std::min(records_.count, begin + at_a_time);
+    reasons.clear();
+    plan.transform(records_, begin, end, state.get(), {rows.data(), end - begin, plan.width(), plan.width()},
+                   std::span(refused).first(end - begin), reasons);
+  }
+  return state;
+}
+
+}  // namespace lanner::host

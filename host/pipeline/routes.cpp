@@ -1,0 +1,185 @@
+#include "host/pipeline/routes.hpp"
+
+#include <algorithm>
+#include <exception>
+
+#include <fmt/format.h>
+
+namespace lanner::host {
+namespace {
+
+std::vector<int> raw_fields(const engine::FeaturePlan& plan) {
+  std::vector<int> fields(plan.width(), -1);
+  for (const engine::FeatureSpec& spec : plan.specs()) {
+    if (spec.kind != engine::FeatureKind::identity && spec.kind != engine::FeatureKind::log1p) continue;
+    const auto columns = plan.column_names();
+    const auto column = std::find(columns.begin(), columns.end(), spec.name) - columns.begin();
+    const auto& schema = plan.schema().fields;
+    const auto field = std::find_if(schema.begin(), schema.end(), [&](const engine::FieldSpec& candidate) {
+      return candidate.name == spec.field;
+    });
+    if (column < static_cast<std::ptrdiff_t>(columns.size()) && field != schema.end())
+      fields[static_cast<std::size_t>(column)] = static_cast<int>(field - schema.begin());
+  }
+  return fields;
+}
+
+std::string field_list(const engine::Schema& schema) {
+  constexpr std::size_t shown_max = 8;
+  std::string text;
+  for (std::size_t i = 0; i < schema.fields.size() && i < shown_max; ++i)
+    text += (i ? ", " : "") + schema.fields[i].name;
+  if (schema.fields.size() > shown_max) text += fmt::format(", ... ({} in all)", schema.fields.size());
+  return text;
+}
+
+std::string model_name(const ModelConfig& config) {
+  return config.name.empty() ? config.file.stem().string() : config.name;
+}
+
+const Lane* find_lane(const Route* route, const std::string& name) {
+  if (!route) return nullptr;
+  for (const auto& lane : route->lanes)
+    if (lane->name == name) return lane.get();
+  return nullptr;
+}
+
+// A model that is in use already is not loaded into memory twice, nor loses its windows.
+std::shared_ptr<const engine::ModelScorer> resident(std::shared_ptr<const engine::Model> model,
+                                                    Device& device, const Lane* before) {
+  if (before && before->model().hash() == model->hash()) return before->scorer;
+  return std::make_shared<engine::ModelScorer>(std::move(model), device);
+}
+
+std::shared_ptr<Route> new_route(const StreamConfig& config, StreamCounterTable& counters) {
+  auto route = std::make_shared<Route>();
+  route->stream = config.name;
+  route->scores_topic = "scores." + config.name;
+  route->alerts_topic = "alerts." + config.name;
+  route->config = config;
+  route->schema = config.schema;
+  route->needs_time = std::holds_alternative<engine::FalseAlarmsPerDay>(config.decide);
+  route->counters = counters.of(config.name);
+  return route;
+}
+
+bool same_learning(const StreamConfig& a, const StreamConfig& b) {
+  return a.schema == b.schema && a.features == b.features && a.learn->rows == b.learn->rows &&
+         a.learn->for_ns == b.learn->for_ns && a.learn->fit.detector == b.learn->fit.detector &&
+         a.learn->fit.settings == b.learn->fit.settings && a.learn->fit.seed == b.learn->fit.seed &&
+         a.learn->save == b.learn->save && a.learn->name == b.learn->name;
+}
+
+void add_models(Route& route, const Route* before, Device& device, std::vector<std::string>& faults) {
+  std::vector<ModelConfig> models = route.config.models;
+  const auto& learn = route.config.learn;
+  // What was learned in an earlier run is not learned again.
+  if (models.empty() && learn && !learn->save.empty() && std::filesystem::exists(learn->save)) {
+    models.push_back(
+        {learn->save, learn->name.empty() ? route.stream : learn->name, Role::active, std::nullopt});
+  }
+  for (const ModelConfig& config : models) {
+    const std::string name = model_name(config);
+    try {
+      const Lane* lane_before = find_lane(before, name);
+      auto model = engine::Model::load(config.file);
+      const engine::Schema& fitted = model->features().schema();
+      if (route.schema.fields.empty()) route.schema = fitted;
+      if (route.schema.fields != fitted.fields) {
+        faults.push_back(
+            fmt::format("streams: {}: models: {}: found a model of the fields {}; the stream has {}",
+                        route.stream, config.file.string(), field_list(fitted), field_list(route.schema)));
+        continue;
+      }
+      route.lanes.push_back(std::make_shared<Lane>(route.config, name, config.role,
+                                                   resident(std::move(model), device, lane_before), device,
+                                                   lane_before));
+    } catch (const std::exception& error) {
+      faults.push_back(
+          fmt::format("streams: {}: models: {}: {}", route.stream, config.file.string(), error.what()));
+    }
+  }
+}
+
+}  // namespace
+
+Lane::Lane(const StreamConfig& stream, std::string lane_name, Role lane_role,
+           std::shared_ptr<const engine::ModelScorer> resident_scorer, Device& device, const Lane* before)
+    : name(std::move(lane_name)),
+      role(lane_role),
+      rule(engine::describe(stream.decide)),
+      scorer(std::move(resident_scorer)),
+      header(stream.name, name, scorer->model().hash(), lanner::name(device.backend())),
+      raw_field(raw_fields(scorer->model().features())) {
+  const bool same_model = before && before->scorer == scorer;
+  state = same_model ? before->state
+          : scorer->model().features().has_windows()
+              ? std::shared_ptr<engine::FeatureState>(scorer->model().features().make_state())
+              : nullptr;
+  decider =
+      same_model && before->rule == rule ? before->decider : std::make_shared<engine::Decider>(stream.decide);
+}
+
+std::size_t Route::width() const {
+  std::size_t sum = 0;
+  for (const auto& lane : lanes) sum += lane->width();
+  return sum;
+}
+
+Routes build_routes(const Config& config, Device& device, StreamCounterTable& counters, const Routes& before,
+                    std::vector<std::string>& faults) {
+  Routes routes;
+  for (const StreamConfig& stream : config.streams) {
+    const auto found = before.find(stream.name);
+    const Route* route_before = found == before.end() ? nullptr : found->second.get();
+    auto route = new_route(stream, counters);
+    add_models(*route, route_before, device, faults);
+    if (route->lanes.empty() && stream.models.empty()) {
+      if (!stream.learn) {
+        faults.push_back(
+            fmt::format("streams: {}: found neither models nor learn, allowed one of them", stream.name));
+      } else if (route_before && route_before->config.learn && same_learning(stream, route_before->config)) {
+        // What it is learning goes on, and what it has learned stays.
+        route->learning = route_before->learning;
+        for (const auto& lane : route_before->lanes)
+          route->lanes.push_back(
+              std::make_shared<Lane>(stream, lane->name, lane->role, lane->scorer, device, lane.get()));
+      } else {
+        route->learning = std::make_shared<Learning>(stream);
+      }
+      route->counters->learn_target.set(stream.learn ? stream.learn->rows : 0);
+    }
+    routes.emplace(stream.name, std::move(route));
+  }
+  return routes;
+}
+
+Routes with_learned(const Routes& before, const std::string& stream, const Learning& learning,
+                    std::shared_ptr<const engine::Model> model, std::shared_ptr<engine::FeatureState> state,
+                    Device& device) {
+  Routes routes = before;
+  const auto found = routes.find(stream);
+  // The stream may have been reconfigured while its model was being fitted.
+  if (found == routes.end() || found->second->learning.get() != &learning) return routes;
+  auto route = std::make_shared<Route>(*found->second);
+  auto lane = std::make_shared<Lane>(route->config, learning.model_name(), Role::active,
+                                     std::make_shared<engine::ModelScorer>(std::move(model), device), device,
+                                     nullptr);
+  if (state) lane->state = std::move(state);
+  route->lanes = {std::move(lane)};
+  route->learning.reset();
+  found->second = std::move(route);
+  return routes;
+}
+
+Routes with_new_learning(const Routes& before, const std::string& stream, const Learning& failed) {
+  Routes routes = before;
+  const auto found = routes.find(stream);
+  if (found == routes.end() || found->second->learning.get() != &failed) return routes;
+  auto route = std::make_shared<Route>(*found->second);
+  route->learning = failed.again();
+  found->second = std::move(route);
+  return routes;
+}
+
+}  // namespace lanner::host

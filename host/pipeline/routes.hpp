@@ -1,0 +1,63 @@
+// Routes: for each stream its models, resident and with their state. A snapshot is immutable in its
+// structure; the next one replaces it between two batches, and shares with it whatever didn't change.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/calibrate/decide.hpp"
+#include "engine/model/model.hpp"
+#include "host/config/config.hpp"
+#include "host/pipeline/counters.hpp"
+#include "host/pipeline/learning.hpp"
+#include "host/publish/messages.hpp"
+
+namespace lanner::host {
+
+/// One model at work on one stream.
+struct Lane {
+  Lane(const StreamConfig&, std::string name, Role, std::shared_ptr<const engine::ModelScorer>, Device&,
+       const Lane* before);
+
+  std::string name;
+  Role role;
+  std::string rule;  ///< the decision rule, for people
+  std::shared_ptr<const engine::ModelScorer> scorer;
+  std::shared_ptr<engine::FeatureState> state;  ///< the intake thread's; null where no feature has a window
+  std::shared_ptr<engine::Decider> decider;     ///< the scoring thread's
+  ScoresHeader header;
+  std::vector<int> raw_field;  ///< for each feature column: the field it is a plain function of, or -1
+
+  const engine::Model& model() const { return scorer->model(); }
+  std::size_t width() const { return model().features().width(); }
+};
+
+struct Route {
+  std::string stream, scores_topic, alerts_topic;
+  StreamConfig config;
+  engine::Schema schema;
+  bool needs_time = false;  ///< for its decision rule
+  std::vector<std::shared_ptr<Lane>> lanes;
+  std::shared_ptr<Learning> learning;  ///< where there is no model yet
+  std::shared_ptr<StreamCounters> counters;
+
+  std::size_t width() const;  ///< of all lanes together
+};
+
+using Routes = std::map<std::string, std::shared_ptr<Route>, std::less<>>;
+
+/// Loads the models that `before` doesn't have already. Faults are appended, one line each; the result means
+/// something only if there are none.
+Routes build_routes(const Config&, Device&, StreamCounterTable&, const Routes& before,
+                    std::vector<std::string>& faults);
+
+/// The same routes, with a model that was learned in place of the learning.
+Routes with_learned(const Routes& before, const std::string& stream, const Learning&,
+                    std::shared_ptr<const engine::Model>, std::shared_ptr<engine::FeatureState>, Device&);
+/// The same routes, with a learning that failed begun anew.
+Routes with_new_learning(const Routes& before, const std::string& stream, const Learning& failed);
+
+}  // namespace lanner::host

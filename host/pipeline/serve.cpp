@@ -1,0 +1,551 @@
+#include "host/pipeline/serve.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <zmq.hpp>
+
+#include "host/api/server.hpp"
+#include "host/endpoint.hpp"
+#include "host/ingest/zeromq_source.hpp"
+#include "host/pipeline/pipeline.hpp"
+#include "host/pipeline/status.hpp"
+#include "host/pipeline/wake.hpp"
+#include "host/publish/zeromq_publisher.hpp"
+
+namespace lanner::host {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::int64_t second_ns = 1'000'000'000;
+// A stop reads what has come already for so long, and everything together is to be over within ten seconds.
+constexpr std::int64_t last_reads_ns = second_ns / 2;
+constexpr std::int64_t drain_ns = 7 * second_ns;
+// Messages taken from one socket before the others have their turn.
+constexpr int turn = 16;
+
+class JsonFormatter final : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& out) override {
+    const auto ns = message.time.time_since_epoch() / 1ns;
+    line_ = fmt::format(R"({{"time":{},"level":")", ns);
+    const auto level = spdlog::level::to_string_view(message.level);
+    line_.append(level.data(), level.size());
+    line_ += R"(","message":)";
+    append_json(line_, std::string_view(message.payload.data(), message.payload.size()));
+    line_ += "}\n";
+    out.append(line_.data(), line_.data() + line_.size());
+  }
+  std::unique_ptr<formatter> clone() const override { return std::make_unique<JsonFormatter>(); }
+
+ private:
+  std::string line_;
+};
+
+void start_log(const LogConfig& config) {
+  auto logger = std::make_shared<spdlog::logger>("lanner", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  if (config.json) {
+    logger->set_formatter(std::make_unique<JsonFormatter>());
+  } else {
+    logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  }
+  logger->set_level(spdlog::level::from_str(config.level));
+  spdlog::set_default_logger(std::move(logger));
+}
+
+struct ChosenDevice {
+  std::shared_ptr<Device> device;
+  std::string fallback;  ///< why it isn't the preferred one; empty: it is
+};
+
+ChosenDevice choose_device(const DeviceConfig& config) {
+  CpuOptions cpu;
+  if (config.threads > 0) cpu.threads = config.threads;
+  if (config.prefer == "cpu") return {Device::cpu(cpu), {}};
+  const std::string missing = "device: " + config.prefer + ": this build has no such backend";
+  if (config.required) throw DeviceMissing(missing);
+  return {Device::cpu(cpu), missing + "; the cpu scores instead"};
+}
+
+// One fault a line; empty: this one can be bound.
+void check_endpoints(const Config& config, std::vector<std::string>& faults) {
+  const auto check_one = [&](std::string_view key, const std::string& bind, bool loopback) {
+    if (!loopback)
+      faults.push_back(
+          fmt::format("{}: bind: found '{}', allowed only loopback: beyond it keys are required, which "
+                      "this version does not have",
+                      key, bind));
+  };
+  for (const IngestConfig& ingest : config.ingest)
+    check_one("ingest", ingest.bind, is_loopback_endpoint(ingest.bind));
+  for (const PublishConfig& publish : config.publish)
+    check_one("publish", publish.bind, is_loopback_endpoint(publish.bind));
+  if (!config.api.bind.empty()) check_one("api", config.api.bind, is_loopback_host(host_of(config.api.bind)));
+  if (config.ingest.empty()) faults.push_back("ingest: found none, allowed at least one endpoint");
+  if (config.streams.empty()) faults.push_back("streams: found none, allowed at least one");
+}
+
+bool same(const IngestConfig& a, const IngestConfig& b) {
+  return a.bind == b.bind && a.delivery == b.delivery && a.durable == b.durable &&
+         a.credit_bytes == b.credit_bytes && a.batch_bytes_max == b.batch_bytes_max;
+}
+bool same(const PublishConfig& a, const PublishConfig& b) {
+  return a.bind == b.bind && a.queue_messages_max == b.queue_messages_max;
+}
+bool same(const std::optional<ResultsOptions>& a, const std::optional<ResultsOptions>& b) {
+  if (!a || !b) return a.has_value() == b.has_value();
+  return a->directory == b->directory && a->format == b->format && a->keep == b->keep &&
+         a->rotate_bytes == b->rotate_bytes && a->rotate_s == b->rotate_s;
+}
+bool same(const DeviceConfig& a, const DeviceConfig& b) {
+  return a.prefer == b.prefer && a.otherwise == b.otherwise && a.required == b.required &&
+         a.batch_max == b.batch_max && a.wait_ms_max == b.wait_ms_max && a.slots == b.slots &&
+         a.threads == b.threads;
+}
+
+// What differs that is fixed at start. Streams, models, rules and the log's level are not.
+std::vector<std::string> needs_restart(const Config& now, const Config& next) {
+  std::vector<std::string> parts;
+  const auto equal = [](const auto& a, const auto& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](const auto& x, const auto& y) { return same(x, y); });
+  };
+  if (!equal(now.ingest, next.ingest)) parts.push_back("ingest");
+  if (!equal(now.publish, next.publish)) parts.push_back("publish");
+  if (!same(now.results, next.results)) parts.push_back("results");
+  if (!same(now.device, next.device)) parts.push_back("device");
+  if (now.api.bind != next.api.bind) parts.push_back("api");
+  if (now.log.json != next.log.json) parts.push_back("log.json");
+  return parts;
+}
+
+sigset_t our_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  return signals;
+}
+
+// Fits one stream after the other, in the background.
+class Learner {
+ public:
+  struct Job {
+    std::string stream;
+    std::shared_ptr<Learning> learning;
+  };
+  using Done = std::function<void(const Job&, Device&)>;
+
+  explicit Learner(Done fit) : fit_(std::move(fit)), thread_([this] { run(); }) {}
+  ~Learner() {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    ready_.notify_all();
+    thread_.join();
+  }
+  void add(Job job) {
+    {
+      std::lock_guard lock(mutex_);
+      jobs_.push_back(std::move(job));
+    }
+    ready_.notify_all();
+  }
+
+ private:
+  void run() {
+    pthread_setname_np(pthread_self(), "learn");
+    // Events that flow come first. (On Linux a thread has a priority of its own.)
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);
+    std::shared_ptr<Device> device;
+    std::unique_lock lock(mutex_);
+    while (true) {
+      ready_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+      if (stopping_) return;
+      const Job job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      if (!device) device = Device::cpu();
+      fit_(job, *device);
+      lock.lock();
+    }
+  }
+
+  Done fit_;
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  std::deque<Job> jobs_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+class Host {
+ public:
+  Host(const Config& config, const ServeOptions& options);
+  int run();
+
+ private:
+  void intake();
+  void scoring();
+  void outlet();
+  void sleep_until_something(bool answers_wait);
+  std::thread start(const char* name, void (Host::*body)());
+  void learned(const Learner::Job&, Device&);
+  void reload();
+  Standing standing() const;
+  ApiServer::Pages pages();
+
+  Config config_;
+  ServeOptions options_;
+  const Clock& clock_ = system_clock();
+  std::int64_t started_ns_ = clock_.steady_ns();
+  Counters counters_;
+  StreamCounterTable streams_;
+  Conditions conditions_;
+  ChosenDevice chosen_;
+  zmq::context_t context_;
+  Wake wake_;
+  std::vector<std::unique_ptr<ZeromqSource>> sources_;
+  std::vector<std::unique_ptr<ZeromqPublisher>> publishers_;
+  std::unique_ptr<Pipeline> pipeline_;
+  std::vector<zmq::pollitem_t> poll_items_;
+  std::mutex control_;  ///< one change of routes at a time
+  std::atomic<bool> ready_{false}, stopping_{false}, failed_{false}, drained_{false};
+  std::unique_ptr<Learner> learner_;
+  std::unique_ptr<ApiServer> api_;
+};
+
+template <class Made, class Configs>
+void bind_all(zmq::context_t& context, const Configs& configs, std::vector<std::unique_ptr<Made>>& made,
+              std::vector<std::string>& faults) {
+  for (const auto& config : configs) {
+    try {
+      made.push_back(std::make_unique<Made>(context, config));
+    } catch (const std::exception& error) {
+      faults.push_back(error.what());
+    }
+  }
+}
+
+template <class Base, class Made>
+std::vector<Base*> pointers(const std::vector<std::unique_ptr<Made>>& made) {
+  std::vector<Base*> list;
+  for (const auto& one : made) list.push_back(one.get());
+  return list;
+}
+
+Host::Host(const Config& config, const ServeOptions& options) : config_(config), options_(options) {
+  chosen_ = choose_device(config_.device);
+  std::vector<std::string> faults;
+  check_endpoints(config_, faults);
+  Routes routes = build_routes(config_, *chosen_.device, streams_, {}, faults);
+  if (!faults.empty()) throw CannotServe(std::move(faults));
+  bind_all(context_, config_.ingest, sources_, faults);
+  bind_all(context_, config_.publish, publishers_, faults);
+  if (!faults.empty()) throw CannotServe(std::move(faults));
+
+  Ports ports{
+      clock_, *chosen_.device, pointers<Source>(sources_), pointers<Publisher>(publishers_), {}, {}, {}, {}};
+  if (config_.results) ports.open_results = [options = *config_.results] { return open_results(options); };
+  ports.answers = [this] { wake_.signal(Wake::answers); };
+  ports.room = [this] { wake_.signal(Wake::room); };
+  ports.learn = [this](const std::string& stream, std::shared_ptr<Learning> learning) {
+    spdlog::info("stream {}: {} rows collected, fitting {}", stream, learning->rows(),
+                 learning->learn().fit.detector);
+    learner_->add({stream, std::move(learning)});
+  };
+  try {
+    pipeline_ = std::make_unique<Pipeline>(config_.device, std::move(ports), std::move(routes), counters_);
+    learner_ =
+        std::make_unique<Learner>([this](const Learner::Job& job, Device& device) { learned(job, device); });
+    if (!config_.api.bind.empty()) api_ = std::make_unique<ApiServer>(config_.api.bind, pages());
+  } catch (const std::exception& error) {
+    throw CannotServe({error.what()});
+  }
+
+  spdlog::info("lanner {} on {}", LANNER_VERSION, chosen_.device->description());
+  if (!chosen_.fallback.empty()) {
+    spdlog::warn("{}", chosen_.fallback);
+    conditions_.set("device", chosen_.fallback);
+  }
+  for (const auto& [name, route] : *pipeline_->routes()) {
+    for (const auto& lane : route->lanes)
+      spdlog::info("stream {}: {} {} ({}, {}), {}", name, lane->role == Role::active ? "active" : "shadow",
+                   lane->name, lane->model().detector().name, lane->model().hash(), lane->rule);
+    if (route->learning)
+      spdlog::info("stream {}: no model yet, learning {} from {}", name, route->config.learn->fit.detector,
+                   route->learning->rows_wanted()
+                       ? fmt::format("{} rows", route->learning->rows_wanted())
+                       : fmt::format("{} s", route->config.learn->for_ns / second_ns));
+  }
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    const IngestConfig& ingest = config_.ingest[i];
+    const bool acked = ingest.delivery == Delivery::acked;
+    spdlog::info("ingest {} ({})", sources_[i]->endpoint(), acked ? "acked" : "lossy");
+    if (acked && ingest.durable == Durable::scored && !config_.results)
+      spdlog::warn(
+          "ingest {}: no results are stored: acks follow scoring and publication, and producers' positions "
+          "are "
+          "in memory only",
+          ingest.bind);
+  }
+  for (const auto& publisher : publishers_) spdlog::info("publish {}", publisher->endpoint());
+  if (config_.results)
+    spdlog::info("results {} ({})", config_.results->directory.string(),
+                 config_.results->keep == Keep::all ? "all rows"
+                 : config_.results->keep == Keep::flagged
+                     ? "flagged rows only; the others are not part of what is durable"
+                     : "no rows; only producers' positions are durable");
+  if (api_) spdlog::info("api http://{}:{}", host_of(config_.api.bind), api_->port());
+}
+
+Standing Host::standing() const {
+  Standing standing;
+  standing.uptime_s = 1e-9 * static_cast<double>(clock_.steady_ns() - started_ns_);
+  standing.device = chosen_.device->description();
+  standing.slots_queued = pipeline_->queued_slots();
+  standing.batches_queued = pipeline_->queued_batches();
+  standing.batches = pipeline_->batches();
+  standing.ready = ready_ && !stopping_;
+  standing.degraded = conditions_.list();
+  return standing;
+}
+
+ApiServer::Pages Host::pages() {
+  const std::string plain = "text/plain; charset=utf-8", json = "application/json";
+  return {{"/health/live",
+           [=] {
+             return Page{200, plain, "live\n"};
+           }},
+          {"/health/ready",
+           [=, this] {
+             const bool ready = ready_ && !stopping_;
+             return Page{ready ? 200 : 503, plain, ready ? "ready\n" : "not ready\n"};
+           }},
+          {"/status",
+           [=, this] {
+             return Page{200, json, status_json(standing(), counters_, *pipeline_->routes()) + "\n"};
+           }},
+          {"/metrics", [=, this] {
+             return Page{200, "text/plain; version=0.0.4; charset=utf-8",
+                         metrics_text(standing(), counters_, streams_, *pipeline_->routes())};
+           }}};
+}
+
+// What waits is announced on the wake; a look after arming it can't miss what came before.
+void Host::sleep_until_something(bool answers_wait) {
+  const bool room = pipeline_->has_room();
+  poll_items_.clear();
+  poll_items_.push_back({nullptr, wake_.descriptor(), ZMQ_POLLIN, 0});
+  if (room)
+    for (const auto& source : sources_) poll_items_.push_back({source->handle(), 0, ZMQ_POLLIN, 0});
+  wake_.arm(Wake::answers | (room && !stopping_ ? 0u : std::uint32_t{Wake::room}));
+  if (!pipeline_->can_go_on()) {
+    const std::int64_t expiry = pipeline_->next_expiry_ns();
+    std::int64_t wait_ms = stopping_ ? 10 : answers_wait ? 20 : 1000;
+    if (expiry != std::numeric_limits<std::int64_t>::max())
+      wait_ms =
+          std::min(wait_ms, std::max<std::int64_t>(0, (expiry - clock_.steady_ns() + 999'999) / 1'000'000));
+    zmq::poll(poll_items_, std::chrono::milliseconds(wait_ms));
+  }
+  wake_.disarm();
+}
+
+void Host::intake() {
+  std::int64_t stop_reading_ns = 0, give_up_ns = 0;
+  bool reading = true;
+  while (true) {
+    const bool answers_wait = !pipeline_->settle();
+    pipeline_->move_on();
+    bool took = false;
+    if (reading) {
+      for (std::uint32_t source = 0; source < sources_.size(); ++source)
+        for (int i = 0; i < turn && pipeline_->take_in(source); ++i) took = true;
+    }
+    if (stopping_) {
+      const std::int64_t now = clock_.steady_ns();
+      if (stop_reading_ns == 0) stop_reading_ns = now + last_reads_ns, give_up_ns = now + drain_ns;
+      if (now > stop_reading_ns || (!took && pipeline_->has_room())) reading = false;
+      if (!reading && pipeline_->idle()) break;
+      if (now > give_up_ns) {
+        spdlog::error("stopping with batches in flight: they are not acknowledged");
+        failed_ = true;
+        break;
+      }
+    }
+    if (!took) sleep_until_something(answers_wait);
+  }
+  pipeline_->settle();
+  drained_ = true;
+  pipeline_->close();
+}
+
+void Host::scoring() {
+  while (!drained_) pipeline_->score(-1ns);
+}
+
+void Host::outlet() {
+  std::int64_t next_status_ns = clock_.steady_ns();
+  while (!drained_) {
+    const std::int64_t now = clock_.steady_ns();
+    if (now >= next_status_ns) {
+      next_status_ns = now + second_ns;
+      for (const auto& publisher : publishers_) publisher->take_subscriptions();
+      if (!publishers_.empty())
+        pipeline_->outlet().publish_status(status_json(standing(), counters_, *pipeline_->routes()));
+    }
+    const bool some =
+        pipeline_->put_out(std::chrono::nanoseconds(std::max<std::int64_t>(0, next_status_ns - now)));
+    if (pipeline_->outlet().failing()) {
+      conditions_.set("results", "results can't be written");
+      if (!some) std::this_thread::sleep_for(50ms);
+    } else {
+      conditions_.clear("results");
+    }
+  }
+  if (!pipeline_->outlet().close()) failed_ = true;
+}
+
+std::thread Host::start(const char* name, void (Host::*body)()) {
+  return std::thread([this, name, body] {
+    pthread_setname_np(pthread_self(), name);
+    try {
+      (this->*body)();
+    } catch (const std::exception& error) {
+      // Nothing that a producer or a disk does comes here: it is our fault, and going on could lose events
+      // silently.
+      spdlog::critical("{}: {}", name, error.what());
+      spdlog::shutdown();
+      std::_Exit(1);
+    }
+  });
+}
+
+void Host::learned(const Learner::Job& job, Device& device) {
+  const Learning& learning = *job.learning;
+  const auto counters = streams_.of(job.stream);
+  try {
+    const auto model = learning.fit(device);
+    const auto& save = learning.learn().save;
+    if (!save.empty()) {
+      if (save.has_parent_path()) std::filesystem::create_directories(save.parent_path());
+      model->save(save);
+    }
+    auto state = learning.state_after(*model);
+    std::lock_guard lock(control_);
+    pipeline_->replace_routes(
+        with_learned(*pipeline_->routes(), job.stream, learning, model, std::move(state), *chosen_.device));
+    conditions_.clear("learn " + job.stream);
+    spdlog::info("stream {}: learned {} ({}) from {} rows{}", job.stream, learning.model_name(),
+                 model->hash(), learning.rows(), save.empty() ? "" : ", saved as " + save.string());
+  } catch (const std::exception& error) {
+    counters->learn_failures.add();
+    conditions_.set("learn " + job.stream,
+                    fmt::format("stream {}: learning failed: {}", job.stream, error.what()));
+    spdlog::error("stream {}: learning failed: {}; collecting again", job.stream, error.what());
+    std::lock_guard lock(control_);
+    pipeline_->replace_routes(with_new_learning(*pipeline_->routes(), job.stream, learning));
+  }
+}
+
+void Host::reload() {
+  const auto refuse = [&](const std::string& reason) {
+    counters_.reloads_refused.add();
+    conditions_.set("reload", "the last configuration was refused: " + reason);
+    spdlog::error("reload refused, the old configuration goes on: {}", reason);
+  };
+  if (!options_.reread) return refuse("there is no configuration file");
+  try {
+    Config next = options_.reread();
+    const std::vector<std::string> parts = needs_restart(config_, next);
+    if (!parts.empty())
+      return refuse(fmt::format("{}: a change of it needs a restart", fmt::join(parts, ", ")));
+    std::vector<std::string> faults;
+    std::lock_guard lock(control_);
+    Routes routes = build_routes(next, *chosen_.device, streams_, *pipeline_->routes(), faults);
+    if (!faults.empty()) return refuse(fmt::format("{}", fmt::join(faults, "; ")));
+    pipeline_->replace_routes(std::move(routes));
+    spdlog::set_level(spdlog::level::from_str(next.log.level));
+    config_ = std::move(next);
+  } catch (const std::exception& error) {
+    return refuse(error.what());
+  }
+  counters_.reloads.add();
+  conditions_.clear("reload");
+  spdlog::info("configuration reloaded");
+}
+
+int Host::run() {
+  std::thread scoring = start("score", &Host::scoring);
+  std::thread outlet = start("outlet", &Host::outlet);
+  std::thread intake = start("intake", &Host::intake);
+  ready_ = true;
+  spdlog::info("ready");
+
+  const sigset_t signals = our_signals();
+  while (true) {
+    const int signal = sigwaitinfo(&signals, nullptr);
+    if (signal == SIGHUP) reload();
+    if (signal == SIGTERM || signal == SIGINT) break;
+  }
+  spdlog::info("stopping: draining");
+  stopping_ = true;
+  wake_.signal(Wake::always);
+  for (std::thread* thread : {&intake, &scoring, &outlet}) thread->join();
+  learner_.reset();
+  api_.reset();
+  spdlog::info("stopped: {} events in, {} scored, {} refused, {} alerts", std::uint64_t{counters_.events_in},
+               std::uint64_t{counters_.events_scored}, std::uint64_t{counters_.events_refused},
+               std::uint64_t{counters_.alerts});
+  return failed_ ? 1 : 0;
+}
+
+}  // namespace
+
+CannotServe::CannotServe(std::vector<std::string> faults)
+    : std::runtime_error(fmt::format("{}", fmt::join(faults, "\n"))), faults_(std::move(faults)) {}
+
+int serve(const Config& config, const ServeOptions& options) {
+  const sigset_t signals = our_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  start_log(config.log);
+  // Messages come and go: their memory is kept rather than mapped anew for each, and threads share it.
+  mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  mallopt(M_TRIM_THRESHOLD, 128 << 20);
+  mallopt(M_ARENA_MAX, 4);
+  return Host(config, options).run();
+}
+
+std::vector<std::string> check(const Config& config) {
+  std::vector<std::string> faults;
+  check_endpoints(config, faults);
+  try {
+    const ChosenDevice chosen = choose_device(config.device);
+    StreamCounterTable streams;
+    build_routes(config, *chosen.device, streams, {}, faults);
+  } catch (const DeviceMissing& error) {
+    faults.push_back(error.what());
+  }
+  return faults;
+}
+
+}  // namespace lanner::host

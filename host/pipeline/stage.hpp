@@ -1,0 +1,99 @@
+// Staging: from decoded batches to slots of feature rows. A slot holds rows of one stream, from one batch or
+// several; a batch larger than a slot is cut over several. Slots are made at start and go round: staged here,
+// scored, handed back.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "host/batch.hpp"
+#include "host/config/config.hpp"
+#include "host/pipeline/counters.hpp"
+#include "host/pipeline/queue.hpp"
+#include "host/pipeline/routes.hpp"
+#include "kernels/device/device.hpp"
+
+namespace lanner::host {
+
+struct Slot {
+  struct Segment {
+    Batch* batch;
+    std::size_t begin, count;  ///< rows of the batch
+  };
+
+  std::shared_ptr<Route> route;
+  std::vector<Segment> segments;
+  std::size_t count = 0;  ///< rows
+  std::int64_t opened_ns = 0;
+  bool direct = false;  ///< the rows lie in the batch's own frame, for every lane; none is refused
+
+  Pinned<float> values;                        ///< of all lanes, one after another
+  Pinned<std::uint8_t> refused, extrapolated;  ///< lanes x rows; extrapolated: one lane at a time
+  Pinned<float> scores;
+  Pinned<double> p_values;
+  Pinned<std::byte> workspace;
+
+  /// Rows of one lane, as features.
+  Rows rows(std::size_t lane, std::size_t rows_max);
+  /// Where a lane's rows begin in `values`.
+  float* values_of(std::size_t lane, std::size_t rows_max);
+  std::span<std::uint8_t> refused_of(std::size_t lane, std::size_t rows_max);
+};
+
+class Stage {
+ public:
+  struct Options {
+    std::size_t slots = 4, rows_max = 8192;
+    std::int64_t wait_ns = 2'000'000;
+    std::size_t batches = 1024;  ///< that there are
+  };
+  Stage(Device&, const Options&, Counters&, Queue<Slot*>& to_score, Queue<Slot*>& free);
+
+  std::size_t rows_max() const { return options_.rows_max; }
+
+  /// Makes every slot large enough, before the first batch comes. (New routes enlarge a slot when it is
+  /// taken.)
+  void make_room(const Route&);
+
+  /// One at a time: the batch before must be through. Rows, lanes and route are set.
+  void begin(Batch&);
+  bool under_way() const { return batch_ != nullptr; }
+  /// Stages what there is room for. The batch, once it is through; otherwise null.
+  Batch* advance(std::int64_t now_ns);
+  /// Of the batch that has just been staged: rows that its features refused, and why, in no particular order.
+  std::span<const engine::RowRefusal> refusals() const { return refusals_; }
+
+  /// Hands on the slots that have waited long enough.
+  void close_expired(std::int64_t now_ns);
+  void close_all();
+  /// When close_expired has something to do next; INT64_MAX: never.
+  std::int64_t next_expiry_ns() const;
+  bool has_open() const { return !open_.empty(); }
+
+ private:
+  bool is_direct(const Batch&) const;
+  Slot* open_slot(const std::shared_ptr<Route>&, std::int64_t now_ns);
+  Slot* take_free(const std::shared_ptr<Route>&, std::int64_t now_ns);
+  void close(Slot*);
+  void make_room(Slot&, const Route&);
+
+  Device& device_;
+  Options options_;
+  Counters& counters_;
+  Queue<Slot*>& to_score_;
+  Queue<Slot*>& free_;
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<Slot*> open_;  ///< oldest first
+  Batch* batch_ = nullptr;
+  std::size_t next_row_ = 0;
+  bool direct_ = false;
+  std::vector<engine::RowRefusal> refusals_;
+};
+
+/// No NaN, no infinity.
+bool all_finite(std::span<const float>);
+
+}  // namespace lanner::host
