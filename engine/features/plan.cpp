@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t features_max = 65'536;
 constexpr std::size_t columns_max = 1'000'000;
-constexpr std::size_t categories_limit = 4096;
+constexpr std::size_t categories_limit = 10'000;
 constexpr std::size_t entities_limit = 100'000'000;
 constexpr std::size_t events_limit = 1u << 24;
 constexpr std::size_t events_total_limit = 1'000'000'000;

@@ -232,17 +232,18 @@ Windows::View Windows::look(std::string_view name, std::int64_t time) const {
   view.first = entity.first;
   view.begin = entity.begin;
   view.count = entity.count;
-  const std::int64_t gone = cut(time, layout_.longest_ns);
+  const std::int64_t before = block(entity.last).times[entity.fill - 1];
+  const std::int64_t gone = cut(std::min(time, before), layout_.longest_ns);
   while (view.count > 0) {
-    const bool expired = block(view.first).times[view.begin] <= gone;
-    view.crowded = !expired && view.count == layout_.limits.events_max;
-    if (!expired && !view.crowded) break;
+    const std::int64_t oldest = block(view.first).times[view.begin];
+    const bool full = view.count == layout_.limits.events_max;
+    if (oldest > gone && !full) break;
+    view.crowded |= oldest > cut(time, layout_.longest_ns) && oldest > gone;
     --view.count;
     if (++view.begin == block_events) {
       view.first = block(view.first).next;
       view.begin = 0;
     }
-    if (view.crowded) break;
   }
   return view;
 }

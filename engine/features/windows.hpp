@@ -6,9 +6,9 @@
 // The bits depend only on the sequence of events that were taken.
 //
 // An event at time t looks back on (t - window, t]: on the earlier recorded events whose own time lies there,
-// late and early ones alike. Held events leave in recorded order, when the oldest is no younger than t -
-// longest window; an event from the future therefore keeps those behind it until time or the limit reaches
-// it, and is never counted before its time.
+// late and early ones alike. Held events leave in recorded order, when two events in a row have left the
+// oldest behind their longest window: so one event with a time from the future neither counts before its time
+// nor wipes out the present. It stays, and what comes after it with it, until time or a limit reaches it.
 #pragma once
 
 #include <cstddef>
