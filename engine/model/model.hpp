@@ -23,6 +23,7 @@ struct FitOptions {
   std::map<std::string, std::string> settings;
   /// Empty: identity features of every numeric field.
   std::vector<FeatureSpec> features;
+  FeatureLimits limits;
   std::uint64_t seed = 1;
   std::string name = "model";
 };

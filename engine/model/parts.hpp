@@ -1,0 +1,26 @@
+// What a model is made of before it is a file.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/model/model.hpp"
+
+namespace lanner::engine {
+
+struct ModelParts {
+  std::string name;
+  const Detector* detector;
+  const Settings& settings;
+  const FeaturePlan& features;
+  std::shared_ptr<const Fitted> fitted;
+  std::optional<tail::Calibration> calibration;
+  std::map<std::string, std::string> provenance;
+};
+
+/// The model file. Equal parts give equal bytes.
+std::vector<std::byte> model_bytes(const ModelParts&);
+
+}  // namespace lanner::engine
