@@ -25,6 +25,13 @@ void copy_aligned(Bytes bytes, std::vector<std::uint64_t>& words) {
   if (!bytes.empty()) std::memcpy(words.data(), bytes.data(), bytes.size());
 }
 
+/// The verifier leaves the alignment of a vector's structs and longs unchecked, so they are copied out.
+template <class T, class Stored>
+T element_at(const flatbuffers::Vector<Stored>& vector, std::size_t index) {
+  return value_at<T>(Bytes(reinterpret_cast<const std::byte*>(vector.Data()), vector.size() * sizeof(T)),
+                     index);
+}
+
 std::string_view kind_name(ipc::Type type) {
   const std::string_view name = ipc::EnumNameType(type);
   return name.empty() ? "of a kind unknown here" : name;
@@ -218,7 +225,7 @@ std::string Reader::record_batch(const void* opaque, Bytes body, std::size_t row
 
   std::string reason;
   const auto take = [&](std::uint64_t needed, const char* what, const Field& field, Bytes& out) {
-    const ipc::Buffer& place = *batch.buffers()->Get(static_cast<flatbuffers::uoffset_t>(buffer++));
+    const auto place = element_at<ipc::Buffer>(*batch.buffers(), buffer++);
     if (place.offset() < 0 || place.length() < 0 ||
         static_cast<std::uint64_t>(place.offset()) > body.size() ||
         static_cast<std::uint64_t>(place.length()) >
@@ -241,8 +248,7 @@ std::string Reader::record_batch(const void* opaque, Bytes body, std::size_t row
     std::uint64_t parts = 0;
     if (layout.variadics > variadic_count - variadic) return fmt::format("{}: too few variadic counts", at);
     for (std::size_t i = 0; i < layout.variadics; ++i) {
-      const std::int64_t count =
-          batch.variadic_counts()->Get(static_cast<flatbuffers::uoffset_t>(variadic++));
+      const auto count = element_at<std::int64_t>(*batch.variadic_counts(), variadic++);
       if (count < 0 || static_cast<std::uint64_t>(count) > buffer_count)
         return fmt::format("{}: column '{}': {} variadic buffers", at, field.name, count);
       parts += static_cast<std::uint64_t>(count);
@@ -253,7 +259,7 @@ std::string Reader::record_batch(const void* opaque, Bytes body, std::size_t row
     Column& column = columns_.emplace_back();
     const std::size_t buffers_end = buffer + layout.buffers + static_cast<std::size_t>(parts);
     if (field.kind != Kind::other) {
-      const ipc::FieldNode& place = *batch.nodes()->Get(static_cast<flatbuffers::uoffset_t>(node));
+      const auto place = element_at<ipc::FieldNode>(*batch.nodes(), node);
       if (static_cast<std::uint64_t>(place.length()) != rows)
         return fmt::format("{}: column '{}' has {} rows, the batch {}", at, field.name, place.length(), rows);
       if (place.null_count() < 0 || static_cast<std::uint64_t>(place.null_count()) > rows)
@@ -380,16 +386,17 @@ std::string Reader::read_file(Bytes bytes, std::size_t rows_max) {
   if (footer->batches() == nullptr) return {};
   RawMessage raw;
   std::string reason;
-  for (const ipc::Block* block : *footer->batches()) {
-    if (block->offset() < 8 || static_cast<std::uint64_t>(block->offset()) >= bytes.size())
+  for (std::size_t i = 0; i < footer->batches()->size(); ++i) {
+    const auto block = element_at<ipc::Block>(*footer->batches(), i);
+    if (block.offset() < 8 || static_cast<std::uint64_t>(block.offset()) >= bytes.size())
       return fmt::format("record batch {} is said to lie at byte {} of {}", batch_rows_.size(),
-                         block->offset(), bytes.size());
-    auto position = static_cast<std::size_t>(block->offset());
+                         block.offset(), bytes.size());
+    auto position = static_cast<std::size_t>(block.offset());
     const Step step = next_message(bytes, position, raw, batch_metadata_, reason);
     if (step == Step::broken) return reason;
     const ipc::RecordBatch* batch =
         step == Step::message ? ipc::GetMessage(raw.metadata.data())->header_as_RecordBatch() : nullptr;
-    if (batch == nullptr) return fmt::format("no record batch at byte {}", block->offset());
+    if (batch == nullptr) return fmt::format("no record batch at byte {}", block.offset());
     if (reason = record_batch(batch, raw.body, rows_max); !reason.empty()) return reason;
   }
   return {};

@@ -86,8 +86,8 @@ std::optional<std::int64_t> parse_time(std::string_view text) {
       if (sign != 0) {
         int offset_hour = 0, offset_minute = 0;
         if (!scan.digits(2, offset_hour)) return std::nullopt;
-        scan.take(':');
-        if (!scan.at_end() && !scan.digits(2, offset_minute)) return std::nullopt;
+        const bool has_colon = scan.take(':');
+        if ((has_colon || !scan.at_end()) && !scan.digits(2, offset_minute)) return std::nullopt;
         if (offset_hour > 23 || offset_minute > 59) return std::nullopt;
         offset_minutes = sign * (offset_hour * 60 + offset_minute);
       }
