@@ -2,9 +2,10 @@
 //
 // Definition (the same bits on every backend). For a query q and reference row r of weight w:
 //   s = 0; for feature j in order: d = q[j] - r[j] (float32); s = fma(d, d, s);   e = -(s * scale) (float32)
-// with scale = float32(1 / (2 h^2)). References are taken in blocks, chains inside a block, a fixed tree across: the
-// file kernel_sum_formula.hpp states them. Terms below a stated cutoff from their block's largest are dropped by
-// definition, in every backend. Result: log( sum_i w_i exp(e_i) ) as float64, finite (a stated floor).
+// with scale = float32(1 / (2 h^2)). References are taken in blocks, chains inside a block, a fixed tree
+// across: the file kernel_sum_formula.hpp states them. Terms below a stated cutoff from their block's largest
+// are dropped by definition, in every backend. Result: log( sum_i w_i exp(e_i) ) as float64, finite (a stated
+// floor).
 #pragma once
 
 #include <cstddef>
@@ -24,15 +25,17 @@ class ResidentKernelSum {
   virtual std::size_t workspace_bytes(std::size_t queries) const = 0;
 };
 /// bandwidth > 0 and finite, else std::invalid_argument.
-std::shared_ptr<const ResidentKernelSum> make_kernel_sum(Device&, const nearest::ReferenceSet&, double bandwidth);
+std::shared_ptr<const ResidentKernelSum> make_kernel_sum(Device&, const nearest::ReferenceSet&,
+                                                         double bandwidth);
 
-/// out [queries]: log of the weighted kernel sum (not normalised). `self`: as in nearest::search with Count::rows
-/// (one original row left out). Allocates nothing.
+/// out [queries]: log of the weighted kernel sum (not normalised). `self`: as in nearest::search with
+/// Count::rows (one original row left out). Allocates nothing.
 void log_kernel_sum(Stream&, const ResidentKernelSum&, Rows queries, std::span<const std::uint32_t> self,
                     std::span<std::byte> workspace, std::span<double> out);
 
-/// attraction [queries, d]: for each feature the kernel-weighted mean of (q[j]-r[j])^2 / (2 h^2): where the query's
-/// distance to the mass around it comes from.
-void attraction(Stream&, const ResidentKernelSum&, Rows queries, std::span<std::byte> workspace, MutableRows out);
+/// attraction [queries, d]: for each feature the kernel-weighted mean of (q[j]-r[j])^2 / (2 h^2): where the
+/// query's distance to the mass around it comes from.
+void attraction(Stream&, const ResidentKernelSum&, Rows queries, std::span<std::byte> workspace,
+                MutableRows out);
 
 }  // namespace lanner::density

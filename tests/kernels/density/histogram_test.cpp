@@ -118,11 +118,11 @@ std::vector<float> look_up_all(Device& device, const Histograms& histograms, Row
   return scores;
 }
 
-class EveryTier : public ::testing::TestWithParam<CpuTier> {};
-INSTANTIATE_TEST_SUITE_P(Tiers, EveryTier, ::testing::ValuesIn(available_cpu_tiers()),
+class HistogramOnEveryTier : public ::testing::TestWithParam<CpuTier> {};
+INSTANTIATE_TEST_SUITE_P(Tiers, HistogramOnEveryTier, ::testing::ValuesIn(available_cpu_tiers()),
                          [](const auto& tier) { return std::string(name(tier.param)); });
 
-TEST_P(EveryTier, EachValueFindsTheBinThatTheEdgesDefine) {
+TEST_P(HistogramOnEveryTier, EachValueFindsTheBinThatTheEdgesDefine) {
   const auto device = Device::cpu({GetParam(), 1});
   for (const Feature& feature : all_kinds()) {
     const auto values = awkward_values(feature);
@@ -133,7 +133,7 @@ TEST_P(EveryTier, EachValueFindsTheBinThatTheEdgesDefine) {
   }
 }
 
-TEST_P(EveryTier, ScoresAreTheChainInFeatureOrderWhateverWidthStrideBatchAndThreads) {
+TEST_P(HistogramOnEveryTier, ScoresAreTheChainInFeatureOrderWhateverWidthStrideBatchAndThreads) {
   std::mt19937 random(12);
   const auto kinds = all_kinds();
   for (std::size_t width : {1, 2, 7, 8, 9, 16, 31, 70, 1555}) {
@@ -171,7 +171,7 @@ TEST_P(EveryTier, ScoresAreTheChainInFeatureOrderWhateverWidthStrideBatchAndThre
   }
 }
 
-TEST_P(EveryTier, SumsStayFinite) {
+TEST_P(HistogramOnEveryTier, SumsStayFinite) {
   const auto device = Device::cpu({GetParam(), 1});
   const Feature huge{{0, 1}, {largest, largest, -largest}};
   const std::vector<float> values{0.5f, 0.5f, 2.0f, 2.0f, 0.5f, 2.0f};
@@ -179,7 +179,7 @@ TEST_P(EveryTier, SumsStayFinite) {
   EXPECT_EQ(scores, (std::vector<float>{largest, -largest, 0}));
 }
 
-TEST_P(EveryTier, NoRowsAreNoWork) {
+TEST_P(HistogramOnEveryTier, NoRowsAreNoWork) {
   const auto device = Device::cpu({GetParam(), 2});
   EXPECT_TRUE(look_up_all(*device, joined({{{0, 1}, {1, 2, 3}}}), {nullptr, 0, 1, 1}).empty());
 }

@@ -1,0 +1,76 @@
+// The exact definition of a Gaussian kernel sum, shared by every backend.
+//
+// 1. The references (distinct rows with weights) are put into blocks of `block_rows` by splitting their set
+// in two, at
+//    the feature of largest extent, until a block is left (kernel_sum.cpp states it in full). All blocks but
+//    the last are full; within a block the rows keep their order in the set.
+// 2. For query q and reference r: s is the float32 chain s = fma(d, d, s), d = q[j] - r[j], over the features
+// in order
+//    from 0, and e = exponent(s): -(s * scale), both held within the finite floats.
+// 3. A block's largest exponent is m. Its sum has `chains` float32 chains from 0: row i goes to chain i mod
+// `chains`,
+//    in order, as acc = fma(w, exp(e - m), acc); rows with e - m < -cutoff are dropped. The chains, widened
+//    to float64, are added as a tree: halves onto each other, 16 -> 8 -> 4 -> 2 -> 1. A row left out (the
+//    query itself, when its weight is 1) counts neither for m nor for the sum.
+// 4. M is the largest m. Blocks with double(m) - double(M) < -cutoff are dropped; the others' sums times
+//    exp(double(m) - double(M)) go, block by block, to `partial_sums` float64 chains, block b to chain b mod
+//    `partial_sums` (acc = acc + sum * factor, product and sum each rounded), which are added as a tree
+//    likewise. The answer is double(M) + log(total), or `nothing` where no reference is left.
+//
+// 5. Attraction, for feature j: a block's squares are `chains` float32 chains acc = fma(w * exp(e - m), d *
+// d, acc) of
+//    the rows that rule 3 keeps (d * d held within the finite floats), added as its tree; the blocks that
+//    rule 4 keeps give the float64 chain squares = squares + block's * factor, in block order; see
+//    attraction_value.
+//
+// What is dropped: at most the whole weight times e^-30 = 1e-13 of the largest term.
+//
+// A block may be skipped where a bound shows that rule 4 drops it. The bound is the exponent of the distance
+// to the block's bounding box computed by the same chain: rounding is monotone, so every row of the block
+// has, to the bit, a distance no smaller and an exponent no larger.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/arithmetic/elementary.hpp"
+
+namespace lanner::density::kernel_sum {
+
+inline constexpr std::size_t block_rows = 256;
+inline constexpr std::size_t chains = 16;
+inline constexpr std::size_t partial_sums = 8;
+inline constexpr float cutoff = 30.0f;
+inline constexpr float largest = 0x1.fffffep127f;
+/// The log of an empty sum: the least exponent there is.
+inline constexpr double nothing = -0x1.fffffep127;
+
+template <class F>
+LANNER_FORMULA F exponent(F s, F scale) {
+  return maximum(-(minimum(s, F(largest)) * scale), F(-largest));
+}
+
+/// exp(t) where the term counts, else 0. t <= 0.
+template <class F>
+LANNER_FORMULA F term(F t) {
+  return select(t >= F(-cutoff), exp_normal(maximum(t, F(-cutoff))), F(0.0f));
+}
+
+LANNER_FORMULA bool dropped(float block_largest, float overall_largest) {
+  return static_cast<double>(block_largest) - static_cast<double>(overall_largest) <
+         -static_cast<double>(cutoff);
+}
+
+/// The fixed tree; `values` is used up.
+template <std::size_t count>
+LANNER_FORMULA double tree_sum(double* values) {
+  for (std::size_t half = count / 2; half > 0; half /= 2)
+    for (std::size_t i = 0; i < half; ++i) values[i] = values[i] + values[i + half];
+  return values[0];
+}
+
+/// A feature's share of attraction, from its kernel-weighted sum of squared differences and the kernel sum.
+LANNER_FORMULA float attraction_value(double squares, double total, double scale) {
+  return static_cast<float>(minimum(squares / total * scale, static_cast<double>(largest)));
+}
+
+}  // namespace lanner::density::kernel_sum
