@@ -34,7 +34,9 @@ std::size_t sequence_length(std::string_view text) {
 
 template <class Float>
 void append_number(std::string& out, Float value) {
-  if (std::isfinite(value)) {
+  if (value == 0 && std::signbit(value)) {
+    out += "-0.0";  // "-0" is an integer to many readers
+  } else if (std::isfinite(value)) {
     fmt::format_to(std::back_inserter(out), "{}", value);
   } else {
     out += "null";
