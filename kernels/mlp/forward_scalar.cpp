@@ -1,7 +1,7 @@
 // The plain reference: one row, one output, one input after the other.
 #include <algorithm>
 
-#include "kernels/mlp/activation.hpp"
+#include "kernels/mlp/formula.hpp"
 #include "kernels/mlp/packed.hpp"
 
 namespace lanner::mlp {
@@ -30,7 +30,13 @@ void run_layer(const PackedLayer& layer, const float* x, float* y) {
 void run(const ForwardTask& task, std::size_t begin, std::size_t end, float* scratch) {
   const PackedNetwork& network = task.network;
   for (std::size_t r = begin; r < end; ++r) {
-    const float* x = task.rows.row(r);
+    const float* row = task.rows.row(r);
+    if (network.shift) {
+      for (std::size_t j = 0; j < task.rows.width; ++j)
+        scratch[j] = standardised(row[j], network.shift[j], network.scale[j], network.limit);
+      row = scratch;
+    }
+    const float* x = row;
     for (std::size_t l = 0; l < network.count; ++l) {
       float* y = scratch + (l + 1 == network.count ? network.output : network.hidden[l & 1]);
       run_layer(network.layers[l], x, y);
@@ -44,7 +50,7 @@ void run(const ForwardTask& task, std::size_t begin, std::size_t end, float* scr
     const float width = static_cast<float>(outputs);
     float e = 0;
     for (std::size_t j = 0; j < outputs; ++j) {
-      const float d = x[j] - task.rows.row(r)[j];
+      const float d = x[j] - row[j];
       e = fma(d, d, e);
       if (task.parts.data) task.parts.row(r)[j] = minimum((d * d) / width, largest);
     }

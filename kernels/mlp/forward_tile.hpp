@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/mlp/activation.hpp"
+#include "kernels/mlp/formula.hpp"
 #include "kernels/mlp/packed.hpp"
 #include "kernels/mlp/transpose.hpp"
 #include "kernels/simd/lanes.hpp"
@@ -34,10 +34,12 @@ LANNER_INLINE __m256i first_lanes(std::size_t count) {
                             _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-/// Rows [first, first + count) to x [feature][lane]; lanes beyond count repeat the last row (their results
-/// are dropped), features up to a multiple of 8 are zero.
+/// Rows [first, first + count), standardised if need be, to x [feature][lane]; lanes beyond count repeat the
+/// last row (their results are dropped), features up to a multiple of 8 are zero.
 template <int lanes>
-LANNER_INLINE void transpose_in(Rows rows, std::size_t first, std::size_t count, float* x) {
+LANNER_INLINE void transpose_in(Rows rows, const PackedNetwork& network, std::size_t first, std::size_t count,
+                                float* x) {
+  using Eight = simd::Floats<simd::Avx2>;
   for (int r = 0; r < lanes; r += 8) {
     const float* from[8];
     for (int i = 0; i < 8; ++i) {
@@ -53,6 +55,11 @@ LANNER_INLINE void transpose_in(Rows rows, std::size_t first, std::size_t count,
         for (int i = 0; i < 8; ++i) block[i] = _mm256_maskload_ps(from[i] + j, mask);
       }
       transpose_8x8(block);
+      if (network.shift)
+        for (std::size_t i = 0; i < 8; ++i)
+          block[i] = standardised(Eight(block[i]), Eight(network.shift[j + i]), Eight(network.scale[j + i]),
+                                  Eight(network.limit))
+                         .v;
       for (int i = 0; i < 8; ++i)
         _mm256_store_ps(x + (j + static_cast<std::size_t>(i)) * lanes + r, block[i]);
     }
@@ -222,7 +229,7 @@ LANNER_INLINE void run_tile(const ForwardTask& task, std::size_t first, std::siz
   constexpr int lanes = vectors * F::width;
   const PackedNetwork& network = task.network;
   const float* x = scratch;
-  transpose_in<lanes>(task.rows, first, count, scratch);
+  transpose_in<lanes>(task.rows, network, first, count, scratch);
   for (std::size_t l = 0; l + 1 < network.count; ++l) {
     float* y = scratch + network.hidden[l & 1];
     run_layer<Tier, vectors>(network.layers[l], x, y, Keep<Tier, vectors>{});

@@ -33,7 +33,9 @@ class CpuNetwork final : public ResidentNetwork {
   CpuNetwork(Device& device, const Network& network)
       : tier_(device.tier()), threads_(device.threads()), forward_(tier_of(tier_)) {
     const std::size_t together = forward_.shape.outputs;
-    std::size_t values = 0;
+    const bool is_standardised = !network.input.shift.empty();
+    const std::size_t features = round_up(network.inputs(), 16);
+    std::size_t values = is_standardised ? 2 * features : 0;
     for (const Layer& layer : network.layers) {
       const std::size_t outputs = round_up(layer.outputs, together);
       values += round_up(outputs * layer.inputs, 16) + round_up(outputs, 16);
@@ -41,6 +43,11 @@ class CpuNetwork final : public ResidentNetwork {
     }
     packed_ = device.array<float>(values);
     float* next = packed_.data();
+    if (is_standardised) {
+      std::copy(network.input.shift.begin(), network.input.shift.end(), next);
+      std::copy(network.input.scale.begin(), network.input.scale.end(), next + features);
+      next += 2 * features;
+    }
     for (const Layer& layer : network.layers) {
       const std::size_t outputs = round_up(layer.outputs, together);
       float* weight = next;
@@ -61,7 +68,13 @@ class CpuNetwork final : public ResidentNetwork {
     std::size_t hidden[2] = {};
     for (std::size_t l = 0; l + 1 < layers_.size(); ++l)
       hidden[l & 1] = std::max(hidden[l & 1], layers_[l].outputs);
-    network_ = {layers_.data(), layers_.size(), {}, 0, 0};
+    network_.layers = layers_.data();
+    network_.count = layers_.size();
+    if (is_standardised) {
+      network_.shift = packed_.data();
+      network_.scale = packed_.data() + features;
+      network_.limit = network.input.limit;
+    }
     network_.hidden[0] = buffer(network.inputs());
     network_.hidden[1] = network_.hidden[0] + buffer(hidden[0]);
     network_.output = network_.hidden[1] + buffer(hidden[1]);
@@ -129,8 +142,20 @@ void check_output(Rows out, std::size_t count, std::size_t width) {
 
 }  // namespace
 
+void validate(const Standardisation& input, std::size_t inputs) {
+  if (input.shift.empty() && input.scale.empty()) return;
+  if (input.shift.size() != inputs || input.scale.size() != inputs)
+    throw std::invalid_argument("mlp: the standardisation is not one shift and one scale an input");
+  const auto positive = [](float v) { return std::isfinite(v) && v > 0; };
+  if (!all_finite(input.shift) || !std::all_of(input.scale.begin(), input.scale.end(), positive) ||
+      !positive(input.limit))
+    throw std::invalid_argument(
+        "mlp: the standardisation has a value that isn't finite, or a scale or limit not above 0");
+}
+
 void validate(const Network& network) {
   if (network.layers.empty()) throw std::invalid_argument("mlp: a network needs at least one layer");
+  validate(network.input, network.inputs());
   for (std::size_t l = 0; l < network.layers.size(); ++l) {
     const Layer& layer = network.layers[l];
     const std::string where = "mlp: layer " + std::to_string(l);

@@ -1,6 +1,7 @@
 // Multilayer perceptrons: forward fused with activation and reconstruction error, and training.
 //
-// Definition of the forward pass (the same bits on every backend). Output o of a layer is the float32 chain
+// Definition of the forward pass (the same bits on every backend). A row x is standardised, where the network
+// does that; everything below is about the standardised row. Output o of a layer is the float32 chain
 //   a = bias[o]; for input i in order: a = fma(weight[o][i], x[i], a)
 // then a is saturated, min(max(a, -largest), largest) with the largest finite float, and goes through the
 // activation (rectifier: a > 0 ? a : 0; tanh: arithmetic/elementary.hpp; identity). A chain that overflows
@@ -32,8 +33,20 @@ struct Layer {
   Activation activation = Activation::identity;
 };
 
+/// What rows go through before the first layer, if anything (empty vectors: nothing): x[j] becomes
+/// min(max((x[j] - shift[j]) * scale[j], -limit), limit), each operation rounded to float32.
+struct Standardisation {
+  std::vector<float> shift;  ///< [inputs], finite
+  std::vector<float> scale;  ///< [inputs], finite, above 0
+  float limit = 20;          ///< finite, above 0
+};
+
+/// Throws std::invalid_argument where it isn't that.
+void validate(const Standardisation&, std::size_t inputs);
+
 struct Network {
   std::vector<Layer> layers;
+  Standardisation input = {};
   std::size_t inputs() const { return layers.front().inputs; }
   std::size_t outputs() const { return layers.back().outputs; }
 };
@@ -62,11 +75,11 @@ void reconstruction_error(Stream&, const ResidentNetwork&, Rows rows, std::span<
 /// seeded random order, early stopping on a validation share. Repeats bit for bit on the same tier, with the
 /// same seed, whatever the thread count.
 struct Training {
-  std::vector<std::size_t>
-      widths;  ///< layer widths, input first; the last equals the first for an autoencoder
+  std::vector<std::size_t> widths;  ///< layer widths, input first; the last equals the first
+  Standardisation input = {};       ///< of the rows; the trained network has it too
   Activation hidden = Activation::rectifier;
   int epochs_max = 40;
-  std::size_t batch = 64;
+  std::size_t batch = 128;
   double learning_rate = 1e-3;
   double validation_share = 0.1;  ///< in [0, 0.5]; 0: no early stopping
   int patience = 5;               ///< epochs without improvement of the validation error before stopping

@@ -29,6 +29,10 @@ struct PackedNetwork {
   std::size_t count = 0;
   /// Floats of scratch before the first and the second hidden buffer, before the output buffer, and in all.
   std::size_t hidden[2] = {}, output = 0, scratch = 0;
+  /// Standardisation of the inputs, filled up with zeros to a multiple of 8; nullptr for none.
+  const float* shift = nullptr;
+  const float* scale = nullptr;
+  float limit = 0;
 };
 
 /// Either `out` (forward) or `error`, and then perhaps `parts`, is asked for.

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "kernels/arithmetic/environment.hpp"
+#include "kernels/mlp/formula.hpp"
 #include "kernels/mlp/mlp.hpp"
 #include "kernels/mlp/random.hpp"
 #include "kernels/mlp/training.hpp"
@@ -40,7 +41,7 @@ const TrainingTier& tier_of(CpuTier tier) {
 class Trainee {
  public:
   Trainee(Device& device, const Network& start, std::size_t batch_max)
-      : stream_(device.stream()), tier_(tier_of(device.tier())) {
+      : stream_(device.stream()), tier_(tier_of(device.tier())), input_(start.input) {
     std::size_t parameters = 0, transposed = 0, values = batch_max * stride_of(start.inputs());
     for (const Layer& layer : start.layers) {
       PaddedLayer padded;
@@ -70,8 +71,17 @@ class Trainee {
     set(start);
   }
 
-  /// Where the next minibatch belongs: row i at input(i), `inputs` floats of it.
-  float* input(std::size_t i) { return values_.data() + i * stride_of(layers_.front().inputs); }
+  /// Makes this the i-th row of the next minibatch.
+  void put(std::size_t i, const float* row) {
+    const std::size_t width = layers_.front().inputs;
+    float* to = values_.data() + i * stride_of(width);
+    if (input_.shift.empty()) {
+      std::copy_n(row, width, to);
+    } else {
+      for (std::size_t j = 0; j < width; ++j)
+        to[j] = standardised(row[j], input_.shift[j], input_.scale[j], input_.limit);
+    }
+  }
 
   /// Sum of squared differences of the minibatch's first `rows` rows.
   double squared_error(std::size_t rows) {
@@ -151,6 +161,7 @@ class Trainee {
 
   Network read(const float* parameters) const {
     Network network;
+    network.input = input_;
     for (const PaddedLayer& from : layers_) {
       Layer layer{from.inputs, from.outputs, {}, {}, from.activation};
       for (std::size_t o = 0; o < from.outputs; ++o) {
@@ -210,6 +221,7 @@ class Trainee {
 
   Stream stream_;
   const TrainingTier& tier_;
+  Standardisation input_;
   std::vector<PaddedLayer> layers_;
   Array<float> parameters_, gradient_, moment1_, moment2_, transposed_, values_, delta_[2], square_;
   std::vector<float> kept_;
@@ -227,6 +239,7 @@ void check(const Training& training, Rows rows) {
   if (rows.width != training.widths.front())
     refuse("rows of " + std::to_string(training.widths.front()) + " features, found " +
            std::to_string(rows.width));
+  validate(training.input, rows.width);
   if (training.epochs_max < 1) refuse("epochs_max of at least 1");
   if (training.batch < 1) refuse("a batch of at least 1");
   if (training.patience < 1) refuse("a patience of at least 1");
@@ -243,6 +256,7 @@ void check(const Training& training, Rows rows) {
 // (Glorot & Bengio 2010). Biases start at zero.
 Network initial_network(const Training& training, Random& random) {
   Network network;
+  network.input = training.input;
   for (std::size_t l = 0; l + 1 < training.widths.size(); ++l) {
     const bool is_last = l + 2 == training.widths.size();
     Layer layer{
@@ -263,7 +277,7 @@ Network initial_network(const Training& training, Random& random) {
 Network gradient(Device& device, const Network& network, Rows rows, double* error) {
   FloatEnvironment environment;
   Trainee trainee(device, network, rows.count);
-  for (std::size_t i = 0; i < rows.count; ++i) std::copy_n(rows.row(i), rows.width, trainee.input(i));
+  for (std::size_t i = 0; i < rows.count; ++i) trainee.put(i, rows.row(i));
   const double sum = trainee.differentiate(rows.count);
   if (error) *error = sum / (static_cast<double>(rows.count) * static_cast<double>(rows.width));
   return trainee.gradient();
@@ -291,8 +305,7 @@ Network train(Device& device, Rows rows, const Training& training, const Trainin
     double sum = 0;
     for (std::size_t begin = 0; begin < chosen.size(); begin += batch_max) {
       const std::size_t count = std::min(batch_max, chosen.size() - begin);
-      for (std::size_t i = 0; i < count; ++i)
-        std::copy_n(rows.row(chosen[begin + i]), rows.width, trainee.input(i));
+      for (std::size_t i = 0; i < count; ++i) trainee.put(i, rows.row(chosen[begin + i]));
       sum += sum_of_batch(count);
     }
     return sum / (static_cast<double>(chosen.size()) * static_cast<double>(rows.width));

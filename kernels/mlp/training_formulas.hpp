@@ -1,7 +1,7 @@
 // The element-wise parts of a training step, for a float or a register of floats.
 #pragma once
 
-#include "kernels/mlp/activation.hpp"
+#include "kernels/mlp/formula.hpp"
 #include "kernels/mlp/training.hpp"
 #include "kernels/simd/lanes.hpp"
 

@@ -30,6 +30,11 @@ Answer by_definition(const Network& network, Rows rows) {
   const float width = static_cast<float>(network.outputs());
   for (std::size_t r = 0; r < rows.count; ++r) {
     std::vector<float> x(rows.row(r), rows.row(r) + rows.width), y;
+    const Standardisation& input = network.input;
+    if (!input.shift.empty())
+      for (std::size_t j = 0; j < x.size(); ++j)
+        x[j] = std::min(std::max((x[j] - input.shift[j]) * input.scale[j], -input.limit), input.limit);
+    const std::vector<float> row = x;
     for (const Layer& layer : network.layers) {
       y.assign(layer.outputs, 0);
       for (std::size_t o = 0; o < layer.outputs; ++o) {
@@ -47,7 +52,7 @@ Answer by_definition(const Network& network, Rows rows) {
     if (network.outputs() != network.inputs()) continue;
     float e = 0;
     for (std::size_t j = 0; j < x.size(); ++j) {
-      const float d = x[j] - rows.row(r)[j];
+      const float d = x[j] - row[j];
       e = std::fma(d, d, e);
       answer.parts.row(r)[j] = std::min(d * d / width, largest);
     }
@@ -132,7 +137,10 @@ TEST(Forward, IsTheDefinitionInEveryTierBatchAndThreadCount) {
     for (Activation hidden : {Activation::rectifier, Activation::tanh, Activation::identity}) {
       const Activation last = seed % 3 == 2 ? Activation::tanh : Activation::identity;
       const Matrix rows = random_rows(75, widths.front(), ++seed);
-      expect_defined_everywhere(random_network(widths, hidden, last, seed), rows.rows(), name_of(widths));
+      Network network = random_network(widths, hidden, last, seed);
+      expect_defined_everywhere(network, rows.rows(), name_of(widths));
+      network.input = random_standardisation(widths.front(), seed);
+      expect_defined_everywhere(network, rows.rows(), name_of(widths) + "standardised");
     }
 }
 
@@ -176,6 +184,14 @@ TEST(Forward, AwkwardValuesSaturateAndAreNeverNaN) {
     for (std::size_t i = 0; i < rows.count; ++i)
       for (std::size_t j = 0; j < rows.width; ++j) rows.row(i)[j] = awkward[random() % awkward.size()];
     expect_defined_everywhere(network, rows.rows(), "awkward values");
+    Network standardising = network;
+    for (std::size_t j = 0; j < 13; ++j) {
+      standardising.input.shift.push_back(awkward[random() % awkward.size()]);
+      standardising.input.scale.push_back(std::vector{tiny, 1e-40f, 1.0f, 1e30f, largest}[random() % 5]);
+    }
+    standardising.input.limit = round % 2 ? 20 : largest;
+    expect_defined_everywhere(standardising, rows.rows(), "awkward standardisation");
+    for (float e : by_definition(standardising, rows.rows()).error) EXPECT_TRUE(std::isfinite(e));
     const Answer answer = by_definition(network, rows.rows());
     bool saturated = false;
     for (std::size_t i = 0; i < rows.count; ++i) {
@@ -262,6 +278,24 @@ TEST(Network, IsValidated) {
       broken([](Network& n) { n.layers[1].weight[3] = std::numeric_limits<float>::infinity(); }),
       broken([](Network& n) { n.layers[1].bias[0] = std::nanf(""); }),
       broken([](Network& n) { n.layers[0].activation = static_cast<Activation>(9); }),
+      broken([](Network& n) {
+        n.input = {{0, 0, 0}, {1, 1, 1}, 20};
+      }),
+      broken([](Network& n) {
+        n.input = {{0, 0, 0, 0}, {1, 1, 0, 1}, 20};
+      }),
+      broken([](Network& n) {
+        n.input = {{0, 0, 0, 0}, {1, 1, -1, 1}, 20};
+      }),
+      broken([](Network& n) {
+        n.input = {{0, 0, 0, 0}, {}, 20};
+      }),
+      broken([](Network& n) {
+        n.input = {{0, 0, 0, std::nanf("")}, {1, 1, 1, 1}, 20};
+      }),
+      broken([](Network& n) {
+        n.input = {{0, 0, 0, 0}, {1, 1, 1, 1}, 0};
+      }),
       // a product of shapes that wraps around
       broken([](Network& n) { n.layers[0].outputs = n.layers[1].inputs = std::size_t{1} << 62; }),
   };

@@ -25,6 +25,18 @@ inline Network random_network(const std::vector<std::size_t>& widths, Activation
   return network;
 }
 
+/// Shifts and scales of all sizes, and a limit that some values reach.
+inline Standardisation random_standardisation(std::size_t inputs, unsigned seed) {
+  std::mt19937 random(seed);
+  Standardisation input;
+  for (std::size_t j = 0; j < inputs; ++j) {
+    input.shift.push_back(static_cast<float>(random() % 100) / 50.0f - 1.0f);
+    input.scale.push_back(static_cast<float>(1 + random() % 1000) / 300.0f);
+  }
+  input.limit = 2.5f;
+  return input;
+}
+
 /// Rows in a buffer with some floats of padding between them, which no kernel may read or write.
 struct Matrix {
   std::size_t count, width, stride;

@@ -169,6 +169,28 @@ TEST(Train, RepeatsBitForBitInEveryTierAndThreadCount) {
     }
 }
 
+TEST(Train, StandardisesAsTheForwardPassDoes) {
+  const auto device = Device::cpu();
+  const Matrix rows = planted_rows(200, 12, 3, 1);
+  Training training = small_training();
+  training.input = random_standardisation(12, 2);
+  training.validation_share = 0;
+  training.epochs_max = 3;
+  const Network raw = train(*device, rows.rows(), training, {});
+  EXPECT_EQ(raw.input.shift, training.input.shift);
+  EXPECT_EQ(raw.input.scale, training.input.scale);
+  EXPECT_EQ(raw.input.limit, training.input.limit);
+
+  Matrix ready(200, 12);
+  for (std::size_t i = 0; i < 200; ++i)
+    for (std::size_t j = 0; j < 12; ++j)
+      ready.row(i)[j] =
+          std::clamp((rows.row(i)[j] - training.input.shift[j]) * training.input.scale[j], -2.5f, 2.5f);
+  Training plain = training;
+  plain.input = {};
+  EXPECT_TRUE(same_bits(raw, train(*device, ready.rows(), plain, {})));
+}
+
 TEST(Train, WideRowsRepeatOnManyThreads) {
   const Matrix rows = random_rows(150, 700, 1);
   Training training;
@@ -284,6 +306,7 @@ TEST(Train, RefusesWhatMakesNoSense) {
   for (double share : {-0.1, 0.6, std::nan("")})
     refused([=](Training& t) { t.validation_share = share; }, rows.rows());
   refused(nothing, rows.rows().slice(0, 0));
+  refused([](Training& t) { t.input = {{0, 0}, {1, 1}, 20}; }, rows.rows());
   Matrix broken = random_rows(10, 12, 1);
   broken.row(9)[11] = std::numeric_limits<float>::infinity();
   refused(nothing, broken.rows());

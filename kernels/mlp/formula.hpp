@@ -24,6 +24,11 @@ LANNER_INLINE F rectify(F a) {
 }
 
 template <class F>
+LANNER_INLINE F standardised(F x, F shift, F scale, F limit) {
+  return minimum(maximum((x - shift) * scale, -limit), limit);
+}
+
+template <class F>
 LANNER_INLINE F hyperbolic_tangent(F saturated) {
   return lanner::tanh(saturated);
 }
