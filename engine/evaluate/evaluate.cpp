@@ -34,7 +34,7 @@ Records records_of(const LabelledSet& set, const std::vector<std::size_t>& rows)
 Schema schema_of(const LabelledSet& set) {
   Schema schema;
   for (std::size_t column = 0; column < set.width; ++column)
-    schema.fields.push_back({"x" + std::to_string(column), ColumnKind::number});
+    schema.fields.push_back({std::string("x").append(std::to_string(column)), ColumnKind::number});
   return schema;
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 // sklearn.metrics.roc_auc_score and average_precision_score, scikit-learn 1.2:
 //   y = [0,0,1,1,0,1,0,0]; s = [.1,.4,.35,.8,.4,.4,.2,.1]
-//   roc_auc_score(y, s) -> 0.8, average_precision_score(y, s) -> 0.7666666666666666
+//   roc_auc_score(y, s) -> 0.8, average_precision_score(y, s) -> 0.7
 TEST(Metrics, AgreeWithScikitLearnTiesIncluded) {
   const std::vector<int> labels{0, 0, 1, 1, 0, 1, 0, 0};
   const std::vector<float> scores{.1f, .4f, .35f, .8f, .4f, .4f, .2f, .1f};
