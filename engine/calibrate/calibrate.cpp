@@ -1,0 +1,36 @@
+// Calibration: sort, trim what is suspected to be contamination, fit the tail to the rest.
+#include "engine/calibrate/calibrate.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "engine/calibrate/pareto.hpp"
+#include "engine/calibrate/trim.hpp"
+
+namespace lanner::engine {
+
+tail::Calibration calibrate(std::span<const float> scores, const CalibrationOptions& options,
+                            CalibrationReport* report) {
+  if (scores.empty()) throw std::invalid_argument("calibration needs at least one score");
+  if (!std::all_of(scores.begin(), scores.end(), [](float score) { return std::isfinite(score); }))
+    throw std::invalid_argument("calibration scores must be finite");
+  tail::Calibration calibration;
+  // 0 added, so that no -0 stands in the model file, whose bytes must not depend on the order of equal
+  // scores.
+  for (const float score : scores) calibration.scores.push_back(score + 0.0f);
+  auto& sorted = calibration.scores;
+  std::sort(sorted.begin(), sorted.end());
+
+  Trim trim;
+  if (options.trim) trim = suspected(sorted);
+  const auto gone = sorted.end() - static_cast<std::ptrdiff_t>(trim.suspects - trim.kept_back);
+  sorted.erase(gone, sorted.end());
+
+  std::string about = "no tail: not asked for";
+  if (options.extrapolate) calibration.pareto = fit_pareto(sorted, about);
+  if (report) *report = {scores.size(), trim.trimmed(), about};
+  return calibration;
+}
+
+}  // namespace lanner::engine

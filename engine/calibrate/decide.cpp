@@ -1,0 +1,162 @@
+// The decision rules. Only additions, multiplications and divisions advance their state, so that a replay on
+// another machine gives the same bits.
+//
+// At most N false alarms a day. For each event with a score, in recorded order, gap = its time less the
+// newest time so far, in days, at least 0:
+//   events   <- events / (1 + gap) + 1        events seen, forgotten with a time constant of a day
+//   exposure <- (exposure + gap) / (1 + gap)  days watched, forgotten alike: grows from 0 to 1
+//   purse    <- min(purse + N gap, N)         false alarms that the budget affords by now, at most a day's
+//   threshold = min(N exposure / events, purse, 0.1);  purse <- purse - threshold
+// events / exposure is the stream's rate a day, overstated at first. A threshold depends on times alone and
+// is the chance of a false alarm at that event, so the purse makes it a theorem that over any D days of event
+// time, however the events come, the thresholds sum to at most N (D + 1), and from the start to at most N D.
+#include "engine/calibrate/decide.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <stdexcept>
+
+namespace lanner::engine {
+namespace {
+
+constexpr double day_ns = 86'400e9;
+constexpr double threshold_max = 0.1;
+
+// The places in Decider::state_ for FalseAlarmsPerDay. Times are in two halves that a double holds exactly.
+enum Place { started, newest_high, newest_low, events, exposure, purse, places };
+
+constexpr double half = 4294967296.0;
+
+void put_time(std::vector<double>& state, std::int64_t time) {
+  state[newest_high] = static_cast<double>(time >> 32);
+  state[newest_low] = static_cast<double>(time & 0xffffffff);
+}
+std::int64_t get_time(const std::vector<double>& state) {
+  return static_cast<std::int64_t>(state[newest_high]) * (std::int64_t{1} << 32) +
+         static_cast<std::int64_t>(state[newest_low]);
+}
+
+/// b - a in days, b >= a, without overflow.
+double days(std::int64_t a, std::int64_t b) {
+  return static_cast<double>(static_cast<std::uint64_t>(b) - static_cast<std::uint64_t>(a)) / day_ns;
+}
+
+double next_threshold(std::vector<double>& state, double alarms, std::int64_t time) {
+  double gap = 0;
+  if (state[started] == 0) {
+    state[started] = 1;
+    put_time(state, time);
+  } else if (const std::int64_t newest = get_time(state); time >= newest) {
+    gap = days(newest, time);
+    put_time(state, time);
+  } else if (days(time, newest) > 1) {
+    // More than a day behind: the newest time was wrong, and would stop the clock until the others reach it.
+    put_time(state, time);
+    state[purse] = 0;
+  }
+  state[events] = state[events] / (1 + gap) + 1;
+  state[exposure] = (state[exposure] + gap) / (1 + gap);
+  state[purse] = std::min(state[purse] + alarms * gap, alarms);
+  const double threshold = std::min({alarms * state[exposure] / state[events], state[purse], threshold_max});
+  state[purse] -= threshold;
+  return threshold;
+}
+
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.12g", value);
+  return text;
+}
+
+}  // namespace
+
+std::string describe(const DecisionRule& rule) {
+  if (const auto* rate = std::get_if<FalseAlarmRate>(&rule)) return "false_alarm_rate: " + number(rate->rate);
+  return "false_alarms_per_day: " + number(std::get<FalseAlarmsPerDay>(rule).alarms);
+}
+
+Decider::Decider(DecisionRule rule) : rule_(rule) {
+  if (const auto* rate = std::get_if<FalseAlarmRate>(&rule_)) {
+    if (!(rate->rate > 0 && rate->rate < 1))
+      throw std::invalid_argument("false_alarm_rate: found " + number(rate->rate) +
+                                  ", allowed a number between 0 and 1, exclusive");
+    return;
+  }
+  const double alarms = std::get<FalseAlarmsPerDay>(rule_).alarms;
+  if (!(alarms > 0 && alarms <= 1e12))
+    throw std::invalid_argument("false_alarms_per_day: found " + number(alarms) +
+                                ", allowed a number above 0, at most 1e12");
+  state_.assign(places, 0);
+}
+
+void Decider::decide(std::span<const double> p_values, std::span<const std::uint8_t> extrapolated,
+                     std::span<const std::uint8_t> refused, std::span<const std::int64_t> time,
+                     std::span<double> thresholds, std::span<std::uint8_t> flags) {
+  const std::size_t count = p_values.size();
+  const auto* rate = std::get_if<FalseAlarmRate>(&rule_);
+  const double alarms = rate ? 0 : std::get<FalseAlarmsPerDay>(rule_).alarms;
+  if (extrapolated.size() != count || refused.size() != count || thresholds.size() != count ||
+      flags.size() != count || (!time.empty() && time.size() != count))
+    throw std::invalid_argument("decide: spans of different lengths");
+  if (!rate && time.size() != count)
+    throw std::invalid_argument("false_alarms_per_day needs the events' times, and there are none");
+  for (std::size_t i = 0; i < count; ++i) {
+    if (refused[i]) {
+      thresholds[i] = rate ? rate->rate : 0;
+      flags[i] = flag_refused;
+      continue;
+    }
+    const double threshold = rate ? rate->rate : next_threshold(state_, alarms, time[i]);
+    thresholds[i] = threshold;
+    flags[i] = static_cast<std::uint8_t>((p_values[i] <= threshold ? flag_anomalous : 0) |
+                                         (extrapolated[i] ? flag_extrapolated : 0));
+  }
+}
+
+std::vector<double> Decider::state() const {
+  return state_;
+}
+
+void Decider::restore(std::span<const double> state) {
+  const auto wrong = [] { throw std::invalid_argument("that is no state of this decision rule"); };
+  if (state.size() != state_.size()) wrong();
+  for (const double value : state)
+    if (!std::isfinite(value)) wrong();
+  if (!state.empty()) {
+    const bool whole = std::floor(state[newest_high]) == state[newest_high] &&
+                       std::abs(state[newest_high]) <= half / 2 &&
+                       std::floor(state[newest_low]) == state[newest_low] && state[newest_low] >= 0 &&
+                       state[newest_low] < half && state[newest_high] < half / 2;
+    if (!whole || (state[started] != 0 && state[started] != 1) || state[events] < 0 || state[exposure] < 0 ||
+        state[exposure] > 1 || state[purse] < 0)
+      wrong();
+  }
+  state_.assign(state.begin(), state.end());
+}
+
+double false_discovery_rate(std::span<const double> p_values, double q, std::span<std::uint8_t> flags) {
+  if (!(q > 0 && q < 1))
+    throw std::invalid_argument("false_discovery_rate: found " + number(q) +
+                                ", allowed a number between 0 and 1, exclusive");
+  if (flags.size() != p_values.size())
+    throw std::invalid_argument("false_discovery_rate: spans of different lengths");
+  std::vector<double> sorted;
+  sorted.reserve(p_values.size());
+  for (const double p : p_values)
+    if (!std::isnan(p)) sorted.push_back(p);
+  std::sort(sorted.begin(), sorted.end());
+  const double tests = static_cast<double>(sorted.size());
+  double threshold = 0;
+  for (std::size_t i = sorted.size(); i > 0; --i)
+    if (sorted[i - 1] * tests <= q * static_cast<double>(i)) {
+      threshold = sorted[i - 1];
+      break;
+    }
+  for (std::size_t i = 0; i < p_values.size(); ++i)
+    flags[i] = static_cast<std::uint8_t>((flags[i] & ~flag_anomalous) |
+                                         (p_values[i] <= threshold ? flag_anomalous : 0));
+  return threshold;
+}
+
+}  // namespace lanner::engine
