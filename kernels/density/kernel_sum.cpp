@@ -16,7 +16,7 @@ namespace kernel_sum {
 
 std::size_t Workspace::bytes(const Tables& tables, std::size_t queries) {
   const std::size_t raw = queries * tables.block_stride * (2 * sizeof(float) + sizeof(double)) +
-                          (queries + tile_queries_max) * tables.width * sizeof(float) +
+                          (queries + 2 * tile_queries_max) * tables.width * sizeof(float) +
                           tables.width * sizeof(double);
   return (raw + 5 * 64 + 63) / 64 * 64;
 }
@@ -32,7 +32,7 @@ Workspace Workspace::at(std::byte* memory, const Tables& tables, std::size_t que
   w.bounds = reinterpret_cast<float*>(take(queries * tables.block_stride * sizeof(float)));
   w.largest = reinterpret_cast<float*>(take(queries * tables.block_stride * sizeof(float)));
   w.sums = reinterpret_cast<double*>(take(queries * tables.block_stride * sizeof(double)));
-  w.packed = reinterpret_cast<float*>(take((queries + tile_queries_max) * tables.width * sizeof(float)));
+  w.packed = reinterpret_cast<float*>(take((queries + 2 * tile_queries_max) * tables.width * sizeof(float)));
   w.squares = reinterpret_cast<double*>(take(tables.width * sizeof(double)));
   return w;
 }
@@ -146,9 +146,11 @@ class CpuKernelSum final : public ResidentKernelSum {
     tables_.blocks = (n + block_rows - 1) / block_rows;
     tables_.last_block_rows = n - (tables_.blocks - 1) * block_rows;
     tables_.block_stride = (tables_.blocks + 31) / 32 * 32;
-    // Held within the normal floats, so that no product with it is 0 times infinity.
     const double scale = 1 / (2 * bandwidth * bandwidth);
-    tables_.scale = static_cast<float>(std::clamp(scale, 0x1p-126, static_cast<double>(kernel_sum::largest)));
+    const auto greatest = static_cast<double>(kernel_sum::largest);
+    tables_.attraction_scale = std::clamp(scale, 0x1p-126, greatest);
+    // A normal number, so that no product with it is 0 times infinity.
+    tables_.scale = static_cast<float>(std::clamp(scale / kernel_sum::ln2, 0x1p-126, greatest));
 
     std::vector<float> values(tables_.blocks * block_rows * width), weights(tables_.blocks * block_rows);
     std::vector<float> low(width * tables_.block_stride, kernel_sum::largest),

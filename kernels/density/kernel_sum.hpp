@@ -33,7 +33,7 @@ std::shared_ptr<const ResidentKernelSum> make_kernel_sum(Device&, const nearest:
 void log_kernel_sum(Stream&, const ResidentKernelSum&, Rows queries, std::span<const std::uint32_t> self,
                     std::span<std::byte> workspace, std::span<double> out);
 
-/// attraction [queries, d]: for each feature the kernel-weighted mean of (q[j]-r[j])^2 / (2 h^2): where the
+/// out [queries, d]: for each feature the kernel-weighted mean of (q[j]-r[j])^2 / (2 h^2): where the
 /// query's distance to the mass around it comes from.
 void attraction(Stream&, const ResidentKernelSum&, Rows queries, std::span<std::byte> workspace,
                 MutableRows out);

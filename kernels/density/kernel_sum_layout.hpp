@@ -29,7 +29,8 @@ struct Tables {
   const float* low = nullptr;      ///< [width, block_stride]: each block's bounding box
   const float* high = nullptr;
   const std::uint32_t* place = nullptr;  ///< [distinct rows]: block * block_rows + row
-  float scale = 0;
+  float scale = 0;                       ///< log2(e) / (2 h^2)
+  double attraction_scale = 0;           ///< 1 / (2 h^2)
 
   const float* block_values(std::size_t block) const { return values + block * block_rows * width; }
   std::size_t rows_in(std::size_t block) const { return block + 1 < blocks ? block_rows : last_block_rows; }
@@ -40,7 +41,7 @@ struct Workspace {
   float* bounds;    ///< [queries, block_stride]
   float* largest;   ///< [queries, block_stride]: each block's m, -infinity where it was skipped
   double* sums;     ///< [queries, block_stride]
-  float* packed;    ///< [tile_queries_max more than queries, width]
+  float* packed;    ///< [queries + 2 tile_queries_max, width]
   double* squares;  ///< [width]
 
   static std::size_t bytes(const Tables&, std::size_t queries);

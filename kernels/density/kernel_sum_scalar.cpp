@@ -40,8 +40,8 @@ void fill(Block& block, const Tables& tables, std::size_t number, const float* q
 double sum(const Block& block) {
   float acc[chains] = {};
   for (std::size_t i = 0; i < block_rows; ++i) {
-    const float t = block.exponents[i] - block.largest;
-    if (t >= -cutoff) acc[i % chains] = fma(block.weights[i], exp(t), acc[i % chains]);
+    if (block.exponents[i] == none) continue;
+    acc[i % chains] = fma(block.weights[i], term(block.exponents[i] - block.largest), acc[i % chains]);
   }
   double values[chains];
   for (std::size_t c = 0; c < chains; ++c) values[c] = static_cast<double>(acc[c]);
@@ -66,7 +66,8 @@ Total total(const Tables& tables, const float* query, std::uint32_t self, float*
   double acc[partial_sums] = {};
   for (std::size_t b = 0; b < tables.blocks; ++b) {
     if (block_largest[b] == none || dropped(block_largest[b], result.largest)) continue;
-    const double factor = exp(static_cast<double>(block_largest[b]) - static_cast<double>(result.largest));
+    const double factor =
+        block_factor(static_cast<double>(block_largest[b]) - static_cast<double>(result.largest));
     acc[b % partial_sums] += block_sums[b] * factor;
   }
   result.sum = tree_sum<partial_sums>(acc);
@@ -80,7 +81,7 @@ void log_sums_scalar(const Tables& tables, Rows queries, const std::uint32_t* se
   for (std::size_t q = 0; q < queries.count; ++q) {
     const Total t =
         total(tables, queries.row(q), self ? self[q] : nearest::no_self, workspace.largest, workspace.sums);
-    out[q] = t.largest == none ? nothing : static_cast<double>(t.largest) + log(t.sum);
+    out[q] = t.largest == none ? nothing : log_sum(t.largest, t.sum);
   }
 }
 
@@ -93,16 +94,16 @@ void attraction_scalar(const Tables& tables, Rows queries, const Workspace& work
     Block block;
     for (std::size_t b = 0; b < tables.blocks; ++b) {
       if (dropped(workspace.largest[b], t.largest)) continue;
-      const double factor = exp(static_cast<double>(workspace.largest[b]) - static_cast<double>(t.largest));
+      const double factor =
+          block_factor(static_cast<double>(workspace.largest[b]) - static_cast<double>(t.largest));
       fill(block, tables, b, query, nearest::no_self);
       for (std::size_t j = 0; j < tables.width; ++j) {
         float acc[chains] = {};
         for (std::size_t i = 0; i < block_rows; ++i) {
-          const float from_largest = block.exponents[i] - block.largest;
-          if (!(from_largest >= -cutoff)) continue;
+          if (block.exponents[i] == none) continue;
           const float d = query[j] - value(tables, b, i, j);
-          acc[i % chains] =
-              fma(block.weights[i] * exp(from_largest), minimum(d * d, largest), acc[i % chains]);
+          const float weight = block.weights[i] * near_term(block.exponents[i] - block.largest);
+          acc[i % chains] = fma(weight, minimum(d * d, largest), acc[i % chains]);
         }
         double values[chains];
         for (std::size_t c = 0; c < chains; ++c) values[c] = static_cast<double>(acc[c]);
@@ -110,7 +111,7 @@ void attraction_scalar(const Tables& tables, Rows queries, const Workspace& work
       }
     }
     for (std::size_t j = 0; j < tables.width; ++j)
-      out.row(q)[j] = attraction_value(squares[j], t.sum, static_cast<double>(tables.scale));
+      out.row(q)[j] = attraction_value(squares[j], t.sum, tables.attraction_scale);
   }
 }
 

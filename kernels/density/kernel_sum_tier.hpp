@@ -81,27 +81,37 @@ struct Kernel {
   }
 
   template <std::size_t queries, std::size_t registers>
-  [[gnu::noinline]] static void exponents_of(const Tables& tables, std::size_t block, Rows rows,
-                                             const std::uint32_t* chosen, std::size_t count, float* packed,
+  [[gnu::noinline]] static void exponents_of(const Tables& tables, std::size_t block, const float* packed,
                                              float* out) {
-    pack(rows, chosen, count, queries, packed);
     exponents<queries, registers>(tables.values + block * block_rows * tables.width, tables.width, packed,
                                   tables.scale, out);
+  }
+  template <std::size_t queries, std::size_t registers>
+  LANNER_INLINE static void exponents_of(const Tables& tables, std::size_t block, Rows rows,
+                                         const std::uint32_t* chosen, std::size_t count, float* packed,
+                                         float* out) {
+    pack(rows, chosen, count, queries, packed);
+    exponents_of<queries, registers>(tables, block, packed, out);
+  }
+
+  /// Where the packed queries of compute_blocks begin, behind a tile for those that are packed as they come.
+  LANNER_INLINE static float* whole_tiles(const Tables& tables, const Workspace& w) {
+    return w.packed + tile_max * tables.width;
   }
 
   /// Up to tile_max queries; out [count, block_rows].
   LANNER_INLINE static void tile(const Tables& tables, std::size_t block, Rows rows,
-                                 const std::uint32_t* chosen, std::size_t count, float* packed, float* out) {
-    if (count == 1) return exponents_of<1, 8>(tables, block, rows, chosen, count, packed, out);
-    if (count == 2) return exponents_of<2, 4>(tables, block, rows, chosen, count, packed, out);
-    if constexpr (width == 8) {
-      if (count <= 4) return exponents_of<4, 2>(tables, block, rows, chosen, count, packed, out);
-      exponents_of<6, 2>(tables, block, rows, chosen, count, packed, out);
-    } else {
-      if (count <= 4) return exponents_of<4, 4>(tables, block, rows, chosen, count, packed, out);
-      if (count <= 8) return exponents_of<8, 2>(tables, block, rows, chosen, count, packed, out);
-      exponents_of<12, 2>(tables, block, rows, chosen, count, packed, out);
-    }
+                                 const std::uint32_t* chosen, std::size_t count, const Workspace& w,
+                                 float* out) {
+    if (count == 1) return exponents_of<1, 8>(tables, block, rows, chosen, count, w.packed, out);
+    if (count == 2) return exponents_of<2, 4>(tables, block, rows, chosen, count, w.packed, out);
+    constexpr std::size_t few = width == 8 ? 2 : 4;
+    if (count <= 4) return exponents_of<4, few>(tables, block, rows, chosen, count, w.packed, out);
+    if (count == tile_max && chosen[0] % tile_max == 0 && chosen[count - 1] == chosen[0] + count - 1)
+      return exponents_of<tile_max, 2>(tables, block, whole_tiles(tables, w) + chosen[0] * tables.width, out);
+    if constexpr (tile_max > 8)
+      if (count <= 8) return exponents_of<8, 2>(tables, block, rows, chosen, count, w.packed, out);
+    exponents_of<tile_max, 2>(tables, block, rows, chosen, count, w.packed, out);
   }
 
   struct Block {
@@ -109,12 +119,24 @@ struct Kernel {
     double sum;
   };
 
+  /// tree_sum of the chains, widened.
   LANNER_INLINE static double chains_sum(const F* acc) {
-    float lanes[chains];
-    for (std::size_t v = 0; v < chains / width; ++v) acc[v].store(lanes + v * width);
-    double values[chains];
-    for (std::size_t c = 0; c < chains; ++c) values[c] = static_cast<double>(lanes[c]);
-    return tree_sum<chains>(values);
+    __m256 low, high;
+    if constexpr (width == 16) {
+      const simd::Halves<F> halves(acc[0]);
+      low = halves.low;
+      high = halves.high;
+    } else {
+      low = acc[0].v;
+      high = acc[1].v;
+    }
+    const __m256d first = _mm256_add_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(low)),
+                                        _mm256_cvtps_pd(_mm256_castps256_ps128(high)));
+    const __m256d second = _mm256_add_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(low, 1)),
+                                         _mm256_cvtps_pd(_mm256_extractf128_ps(high, 1)));
+    const __m256d four = _mm256_add_pd(first, second);
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
   }
 
   LANNER_INLINE static float largest_of(const float* exponents) {
@@ -139,7 +161,7 @@ struct Kernel {
     return {most, chains_sum(acc)};
   }
 
-  /// Takes out of a block what is no reference: the padding, and the query itself where its weight is 1.
+  /// Takes out of a block what is no reference: the padding, whose weight is 0 anyway, and the query itself.
   struct Weights {
     const float* weights;
     float own[block_rows];
@@ -152,10 +174,7 @@ struct Kernel {
       const std::size_t place = tables.place[self];
       if (place / block_rows != block) return;
       const std::size_t row = place % block_rows;
-      if (weights[row] == 1.0f) {
-        exponents[row] = no_exponent();
-        return;
-      }
+      if (weights[row] == 1.0f) exponents[row] = no_exponent();
       for (std::size_t i = 0; i < block_rows; i += width) F::load(weights + i).store(own + i);
       own[row] -= 1.0f;
       weights = own;
@@ -193,7 +212,7 @@ struct Kernel {
     alignas(64) float exponents[tile_max * block_rows];
     for (std::size_t begin = 0; begin < count; begin += tile_max) {
       const std::size_t queries = count - begin < tile_max ? count - begin : tile_max;
-      tile(tables, block, rows, chosen + begin, queries, w.packed, exponents);
+      tile(tables, block, rows, chosen + begin, queries, w, exponents);
       for (std::size_t k = 0; k < queries; ++k) {
         const std::uint32_t q = chosen[begin + k];
         float* own = exponents + k * block_rows;
@@ -220,6 +239,10 @@ struct Kernel {
       known.largest[q] = no_exponent();
       for (std::size_t b = 0; b < tables.block_stride; b += width)
         F(no_exponent()).store(w.largest + q * tables.block_stride + b);
+    }
+    for (std::size_t q = 0; q + tile_max <= rows.count; q += tile_max) {
+      for (std::size_t k = 0; k < tile_max; ++k) chosen[k] = static_cast<std::uint32_t>(q + k);
+      pack(rows, chosen, tile_max, tile_max, whole_tiles(tables, w) + q * tables.width);
     }
     // Each query's most promising block first: it tells how far the others may lie.
     bool done[queries_max] = {};
@@ -256,7 +279,7 @@ struct Kernel {
         const D t = simd::load_as_doubles<Tier>(largest + at) - D(static_cast<double>(most));
         const auto kept = t >= D(-static_cast<double>(cutoff));
         if (!lane_bits(kept)) continue;
-        acc[v] = acc[v] + select(kept, D::load(sums + at) * exp(t), D(0.0));
+        acc[v] = acc[v] + select(kept, D::load(sums + at) * block_factor(t), D(0.0));
       }
     double values[partial_sums];
     for (std::size_t v = 0; v < partial_sums / wide; ++v) acc[v].store(values + v * wide);
@@ -269,7 +292,7 @@ struct Kernel {
     compute_blocks(tables, rows, self, w, known);
     for (std::size_t q = 0; q < rows.count; ++q) {
       const float most = known.largest[q];
-      out[q] = most == no_exponent() ? nothing : static_cast<double>(most) + log(total(tables, q, w, most));
+      out[q] = most == no_exponent() ? nothing : log_sum(most, total(tables, q, w, most));
     }
   }
 
@@ -284,11 +307,11 @@ struct Kernel {
       for (std::size_t b = 0; b < tables.blocks; ++b) {
         const float most = w.largest[q * tables.block_stride + b];
         if (dropped(most, known.largest[q])) continue;
-        const double factor = exp(static_cast<double>(most) - static_cast<double>(known.largest[q]));
+        const double factor = block_factor(static_cast<double>(most) - static_cast<double>(known.largest[q]));
         exponents_of<1, 8>(tables, b, rows, &chosen, 1, w.packed, exponents);
         const Weights weights(tables, b, no_row, exponents);
         for (std::size_t i = 0; i < block_rows; i += width)
-          (F::load(weights.weights + i) * term(F::load(exponents + i) - F(most))).store(terms + i);
+          (F::load(weights.weights + i) * near_term(F::load(exponents + i) - F(most))).store(terms + i);
         const float* block = tables.values + b * block_rows * tables.width;
         for (std::size_t j = 0; j < tables.width; ++j) {
           F acc[chains / width];
@@ -303,7 +326,7 @@ struct Kernel {
       }
       const double sum = total(tables, q, w, known.largest[q]);
       for (std::size_t j = 0; j < tables.width; ++j)
-        out.data[q * out.stride + j] = attraction_value(w.squares[j], sum, static_cast<double>(tables.scale));
+        out.data[q * out.stride + j] = attraction_value(w.squares[j], sum, tables.attraction_scale);
     }
   }
 };
