@@ -17,9 +17,9 @@ struct FieldSpec {
   friend bool operator==(const FieldSpec&, const FieldSpec&) = default;
 };
 
-/// What a stream's events carry. A `tensor` payload's columns are `fields` in this order, which must then all be
-/// numbers; the other formats are matched by name. entity, time and id name the fields that carry them ("" = none
-/// declared: a format's sidecars may still bring them).
+/// What a stream's events carry. A `tensor` payload's columns are `fields` in this order, which must then all
+/// be numbers; the other formats are matched by name. entity, time and id name the fields that carry them (""
+/// = none declared: a format's sidecars may still bring them).
 struct Schema {
   std::vector<FieldSpec> fields;
   std::string entity, time, id;
@@ -65,7 +65,8 @@ struct RowRefusal {
   std::string reason;
 };
 
-/// A dense payload, borrowed from whoever decoded it: [count, width] row-major, of float or double (the other null).
+/// A dense payload, borrowed from whoever decoded it: [count, width] row-major, of float or double (the other
+/// null).
 struct Dense {
   const float* floats = nullptr;
   const double* doubles = nullptr;
