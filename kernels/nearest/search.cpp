@@ -48,6 +48,8 @@ std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::
     }
   }
   scratch.merged = carver.take<Settled>(plan.keep + buffer);
+  scratch.sorted = carver.take<Settled>(plan.keep);
+  scratch.bins = carver.take<std::uint32_t>(plan.keep + 1);
   scratch.exact_query = carver.take<double>(index.row_stride);
   if (screened) {
     scratch.exact_squared = carver.take<double>(buffer);

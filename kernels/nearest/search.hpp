@@ -68,6 +68,8 @@ struct Scratch {
   double* exact_query;    ///< [row_stride]
   double* exact_squared;  ///< [capacity + slack]
   Settled* merged;        ///< [keep + capacity + slack]
+  Settled* sorted;        ///< [keep]
+  std::uint32_t* bins;    ///< [keep + 1]
   std::uint32_t* active;  ///< [columns]
 };
 
@@ -89,8 +91,8 @@ struct Job {
 /// k-th smallest squared distance (infinite while there are fewer).
 std::uint32_t keep_nearest(const Job&, Settled*, std::size_t count, double* kth);
 
-/// Orders the settled rows of a query, cuts them at k and writes its answer.
-void finish(const Job&, std::size_t query, Settled*, std::size_t count);
+/// Orders the `count` settled rows in scratch.merged, cuts them at k and writes the query's answer.
+void finish(const Job&, const Scratch&, std::size_t query, std::size_t count);
 
 void search_group_scalar(const Job&, const Scratch&, std::size_t begin, std::size_t end);
 void search_group_avx2(const Job&, const Scratch&, std::size_t begin, std::size_t end);

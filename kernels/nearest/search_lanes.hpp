@@ -25,6 +25,31 @@ struct TileShape<simd::Avx512> {
   static constexpr int rows = 12, registers = 2;
 };
 
+/// Stores the lanes whose bit is set one after the other; may write a whole register.
+template <class Tier>
+LANNER_INLINE void store_chosen(__m256i values, std::uint32_t bits, void* to) {
+  const std::uint64_t bytes = _pdep_u64(bits, 0x0101010101010101u) * 0xFFu;
+  const std::uint64_t from = _pext_u64(0x0706050403020100u, bytes);
+  const __m256i order = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(from)));
+  _mm256_storeu_si256(static_cast<__m256i*>(to), _mm256_permutevar8x32_epi32(values, order));
+}
+template <class Tier>
+LANNER_INLINE void store_chosen(simd::Lanes<Tier, std::int32_t> values, std::uint32_t bits, void* to) {
+  if constexpr (simd::Wide<simd::Lanes<Tier, std::int32_t>>) {
+#if defined(__AVX512F__)
+    const auto packed = _mm512_maskz_compress_epi32(static_cast<__mmask16>(bits), reinterpret_cast<__m512i>(values.v));
+    _mm512_storeu_si512(to, packed);
+#else
+    const simd::Halves<simd::Lanes<Tier, std::int32_t>> half(values);
+    store_chosen<Tier>(reinterpret_cast<__m256i>(half.low), bits & 0xFF, to);
+    store_chosen<Tier>(reinterpret_cast<__m256i>(half.high), bits >> 8,
+                       static_cast<std::uint32_t*>(to) + __builtin_popcount(bits & 0xFF));
+#endif
+  } else {
+    store_chosen<Tier>(reinterpret_cast<__m256i>(values.v), bits, to);
+  }
+}
+
 template <class Tier>
 struct GroupSearch {
   using Float = simd::Floats<Tier>;
@@ -77,6 +102,12 @@ struct GroupSearch {
     return __builtin_bit_cast(float, high);
   }
 
+  /// The first lines of a row; the hardware follows where there are more.
+  LANNER_INLINE void prefetch(const float* row) const {
+    __builtin_prefetch(row);
+    if (job.index.row_stride > 16) __builtin_prefetch(row + 16);
+  }
+
   /// The float64 chains of the definition for `count` rows at `position`, eight at a time.
   [[gnu::noinline]] void exact_distances(const std::uint32_t* position, std::size_t count) const {
     const IndexView& index = job.index;
@@ -85,6 +116,8 @@ struct GroupSearch {
       const float* row[8];
       for (std::size_t c = 0; c < 8; ++c)
         row[c] = index.rows + position[smaller(i + c, count - 1)] * index.row_stride;
+      for (std::size_t c = 8; c < 16; ++c)
+        prefetch(index.rows + position[smaller(i + c, count - 1)] * index.row_stride);
       __m256d sum[2] = {_mm256_setzero_pd(), _mm256_setzero_pd()};
       for (std::size_t j = 0; j < index.row_stride; j += 4) {
         for (int half = 0; half < 2; ++half) {
@@ -105,22 +138,37 @@ struct GroupSearch {
     }
   }
 
+  /// Drops the survivors that the limit excludes.
+  void drop_beyond_limit(QueryState& state) const {
+    const Float limit(state.limit);
+    for (; state.count % lanes != 0; ++state.count) state.lower[state.count] = __builtin_nanf("");
+    std::uint32_t left = 0;
+    // In place: what is written never overtakes what is read.
+    for (std::uint32_t i = 0; i < state.count; i += lanes) {
+      const std::uint32_t kept = lane_bits(Float::load(state.lower + i) <= limit);
+      store_chosen<Tier>(to_bits(Float::load(state.lower + i)), kept, state.lower + left);
+      store_chosen<Tier>(to_bits(Float::load(state.upper + i)), kept, state.upper + left);
+      store_chosen<Tier>(load_words(state.position + i), kept, state.position + left);
+      if (job.weighted) store_chosen<Tier>(load_words(state.weight + i), kept, state.weight + left);
+      left += static_cast<std::uint32_t>(__builtin_popcount(kept));
+    }
+    state.count = left;
+  }
+  LANNER_INLINE static Word load_words(const std::uint32_t* from) {
+    return Word::load(reinterpret_cast<const std::int32_t*>(from));
+  }
+
   /// Puts the settled rows of a query and those of its buffer that the limit leaves into scratch.merged.
   std::size_t settle(std::size_t query, QueryState& state) const {
     const IndexView& index = job.index;
-    std::size_t left = 0;
-    for (std::size_t i = 0; i < state.count; ++i) {
-      state.position[left] = state.position[i];
-      if (job.weighted) state.weight[left] = state.weight[i];
-      left += state.lower[i] <= state.limit;
-    }
+    drop_beyond_limit(state);
     const float* q = job.queries.data + (first + query) * job.queries.stride;
     for (std::size_t j = 0; j < index.width; ++j) scratch.exact_query[j] = static_cast<double>(q[j]);
     for (std::size_t j = index.width; j < index.row_stride; ++j) scratch.exact_query[j] = 0;
-    if (left) exact_distances(state.position, left);
+    if (state.count) exact_distances(state.position, state.count);
     std::size_t count = state.settled_count;
     for (std::size_t i = 0; i < count; ++i) scratch.merged[i] = state.settled[i];
-    for (std::size_t i = 0; i < left; ++i) {
+    for (std::size_t i = 0; i < state.count; ++i) {
       const std::uint32_t at = state.position[i];
       scratch.merged[count++] = {scratch.exact_squared[i], index.row_at[at],
                                  job.weighted ? state.weight[i] : index.weight[at]};
@@ -132,27 +180,16 @@ struct GroupSearch {
   /// Makes room in a full buffer, and lowers the limit.
   [[gnu::noinline]] void make_room(std::size_t query, QueryState& state) const {
     if (!state.settling) {
-      while (state.count % lanes != 0) {
-        state.lower[state.count] = infinite;
-        state.upper[state.count] = infinite;
-        state.weight[state.count] = 0;
-        state.position[state.count] = 0;
-        ++state.count;
+      std::uint32_t padded = state.count;
+      for (; padded % lanes != 0; ++padded) {
+        state.upper[padded] = infinite;
+        state.weight[padded] = 0;
       }
-      const float kth = bound_holding(state.upper, job.weighted ? state.weight : nullptr, state.count, job.k);
+      const float kth = bound_holding(state.upper, job.weighted ? state.weight : nullptr, padded, job.k);
       const float limit = screen_limit(static_cast<double>(kth));
       if (limit < state.limit) state.limit = limit;
-      std::size_t left = 0;
-      for (std::size_t i = 0; i < state.count; ++i) {
-        const float lower = state.lower[i];
-        state.lower[left] = lower;
-        state.upper[left] = state.upper[i];
-        state.position[left] = state.position[i];
-        if (job.weighted) state.weight[left] = state.weight[i];
-        left += lower <= state.limit && lower < infinite;
-      }
-      state.count = static_cast<std::uint32_t>(left);
-      state.settling = left > job.plan.capacity - job.plan.capacity / 8;
+      drop_beyond_limit(state);
+      state.settling = state.count > job.plan.capacity - job.plan.capacity / 8;
     }
     if (state.settling) {
       double kth;
@@ -366,6 +403,29 @@ struct GroupSearch {
       for (std::size_t i = queries; i < columns; ++i) scratch.scaled[j * columns + i] = 0;
   }
 
+  template <int registers_abreast>
+  LANNER_INLINE void measure_box(const float* low, const float* high, std::size_t i, float* out) const {
+    const std::size_t width = job.index.width, columns = job.plan.columns;
+    const float* scaled = scratch.scaled + i;
+    Float sum[registers_abreast];
+#pragma GCC unroll 4
+    for (int v = 0; v < registers_abreast; ++v) sum[v] = Float(0.0f);
+    for (std::size_t j = 0; j < width; ++j, scaled += columns) {
+      const Float l(low[j]), h(high[j]);
+#pragma GCC unroll 4
+      for (int v = 0; v < registers_abreast; ++v) {
+        const Float q = Float::load(scaled + v * lanes);
+        const Float outside = simd::maximum(simd::maximum(l - q, q - h), Float(0.0f));
+        sum[v] = fma(outside, outside, sum[v]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < registers_abreast; ++v) {
+      sum[v].store(out + i + v * lanes);
+      simd::minimum(sum[v], Float::load(scratch.home + i + v * lanes)).store(scratch.home + i + v * lanes);
+    }
+  }
+
   /// Bounds of every query's distance to every cell, and which cells are its homes: the nearest by that bound.
   void measure_boxes() const {
     const IndexView& index = job.index;
@@ -375,17 +435,11 @@ struct GroupSearch {
       const float* low = index.low + cell * index.width;
       const float* high = index.high + cell * index.width;
       float* out = scratch.box_distance + cell * columns;
-      for (std::size_t i = 0; i < columns; i += lanes) {
-        Float sum(0.0f);
-        for (std::size_t j = 0; j < index.width; ++j) {
-          const Float q = Float::load(scratch.scaled + j * columns + i);
-          const Float outside = simd::maximum(simd::maximum(Float(low[j]) - q, q - Float(high[j])), Float(0.0f));
-          sum = fma(outside, outside, sum);
-        }
-        sum.store(out + i);
-        simd::minimum(sum, Float::load(scratch.home + i)).store(scratch.home + i);
-      }
+      std::size_t i = 0;
+      for (; i + 4 * lanes <= columns; i += 4 * lanes) measure_box<4>(low, high, i, out);
+      for (; i < columns; i += lanes) measure_box<1>(low, high, i, out);
     }
+    for (std::size_t i = queries; i < columns; ++i) scratch.home[i] = scratch.reach[i] = -1;
     for (std::size_t i = 0; i < queries; ++i) {
       if (!scratch.state[i].bounded) {
         scratch.home[i] = infinite;
@@ -407,14 +461,15 @@ struct GroupSearch {
       for (std::size_t cell = 0; cell < index.cells; ++cell) {
         const float* box = scratch.box_distance + cell * columns;
         std::size_t count = 0;
-        for (std::size_t i = 0; i < queries; ++i) {
-          scratch.active[count] = static_cast<std::uint32_t>(i);
-          const bool at_home = box[i] <= scratch.home[i];
-          count += away ? !at_home && box[i] <= scratch.reach[i] : at_home;
+        for (std::size_t i = 0; i < columns; i += lanes) {
+          const Float bound = Float::load(box + i), home = Float::load(scratch.home + i);
+          std::uint32_t bits = away ? lane_bits((bound > home) & (bound <= Float::load(scratch.reach + i)))
+                                    : lane_bits(bound <= home);
+          for (; bits; bits &= bits - 1) scratch.active[count++] = static_cast<std::uint32_t>(i) + static_cast<std::uint32_t>(__builtin_ctz(bits));
         }
         if (count) visit(cell, count);
       }
-    for (std::size_t i = 0; i < queries; ++i) finish(job, first + i, scratch.merged, settle(i, scratch.state[i]));
+    for (std::size_t i = 0; i < queries; ++i) finish(job, scratch, first + i, settle(i, scratch.state[i]));
   }
 };
 

@@ -26,7 +26,7 @@ void search_group_scalar(const Job& job, const Scratch& scratch, std::size_t beg
       if (count == job.plan.keep + job.plan.capacity) count = keep_nearest(job, scratch.merged, count, &kth);
       scratch.merged[count++] = {squared, row, weight};
     }
-    finish(job, query, scratch.merged, count);
+    finish(job, scratch, query, count);
   }
 }
 

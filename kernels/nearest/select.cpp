@@ -8,8 +8,34 @@
 namespace lanner::nearest {
 namespace {
 
-bool before(const Settled& a, const Settled& b) {
+constexpr auto before = [](const Settled& a, const Settled& b) {
   return a.squared < b.squared || (a.squared == b.squared && a.row < b.row);
+};
+
+// Sorts into `sorted`. Many entries are dealt out by distance first, since comparing them costs a hundred times
+// what dealing does; where distances crowd into few of the bins, comparing remains.
+Settled* in_order(Settled* entries, std::size_t count, const Scratch& scratch) {
+  if (count < 48) {
+    std::sort(entries, entries + count, before);
+    return entries;
+  }
+  double low = entries[0].squared, high = low;
+  for (std::size_t i = 1; i < count; ++i) {
+    low = std::min(low, entries[i].squared);
+    high = std::max(high, entries[i].squared);
+  }
+  const double each = high > low ? static_cast<double>(count - 1) / (high - low) : 0;
+  const auto bin = [&](const Settled& entry) {
+    return std::min(static_cast<std::size_t>((entry.squared - low) * each), count - 1);
+  };
+  std::uint32_t* const end = scratch.bins;
+  std::fill_n(end, count + 1, 0u);
+  for (std::size_t i = 0; i < count; ++i) ++end[bin(entries[i]) + 1];
+  for (std::size_t i = 0; i < count; ++i) end[i + 1] += end[i];
+  for (std::size_t i = 0; i < count; ++i) scratch.sorted[end[bin(entries[i])]++] = entries[i];
+  for (std::size_t i = 0, begin = 0; i < count; begin = end[i++])
+    if (end[i] - begin > 1) std::sort(scratch.sorted + begin, scratch.sorted + end[i], before);
+  return scratch.sorted;
 }
 
 float distance_of(double squared) {
@@ -88,8 +114,9 @@ std::uint32_t keep_nearest(const Job& job, Settled* entries, std::size_t count, 
   return static_cast<std::uint32_t>(count);
 }
 
-void finish(const Job& job, std::size_t query, Settled* entries, std::size_t count) {
+void finish(const Job& job, const Scratch& scratch, std::size_t query, std::size_t count) {
   const std::size_t k = job.k;
+  Settled* entries = scratch.merged;
   if (count > k) {
     std::nth_element(entries, entries + (k - 1), entries + count, before);
     count = k;
@@ -99,7 +126,7 @@ void finish(const Job& job, std::size_t query, Settled* entries, std::size_t cou
     job.summary[query] = count ? distance_of(last->squared) : 0;
     return;
   }
-  std::sort(entries, entries + count, before);
+  entries = in_order(entries, count, scratch);
   count = cut(job, entries, count);
 
   if (job.summary) {
