@@ -31,5 +31,7 @@ void add_check(CLI::App&, Action&);
 void add_inspect(CLI::App&, Action&);
 void add_devices(CLI::App&, Action&);
 void add_demo(CLI::App&, Action&);
+void add_machine_metrics(CLI::App&, Action&);
+void add_disturb(CLI::App&, Action&);
 
 }  // namespace lanner::host
