@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "engine/records/records.hpp"
+#include "host/clock.hpp"
 
 namespace lanner::host {
 
@@ -56,10 +57,18 @@ class ResultsSink {
 };
 
 /// Files <directory>/<stream>-<UTC time>-<counter>.csv (or .arrow): header row producer,seq,row,id,entity,time,
-/// score,p_value,flag,threshold,model,model_hash. Floats are the shortest text that reads back to the same bits. A torn
-/// last line (or an unfinished Arrow file) left by a crash is cut at start; an Arrow IPC file is readable when rotated,
-/// and at a clean stop. <directory>/producers.journal holds the settled positions (append, sync, compacted at start;
-/// a torn last record is cut). Throws std::system_error / std::runtime_error where the directory can't be used.
-std::unique_ptr<ResultsSink> open_results(const ResultsOptions&);
+/// score,p_value,flag,threshold,model,model_hash. CSV: RFC 4180 quoting, lines end in a newline; floats are the shortest
+/// text that reads back to the same bits, a refused row's are `nan`; a missing time is empty. Arrow: one record batch a
+/// sync; the file is called .arrow.part until its footer is written, when it is rotated and at a clean stop.
+///
+/// <directory>/producers.journal holds the settled positions and up to where each file was synced, in one checksummed
+/// record a sync. What a crash left in a file beyond that (rows never acknowledged, a torn last line) is cut at start and
+/// an unfinished Arrow file completed, so that each synced row is there exactly once. Files rotate at a sync, never
+/// between: call sync() regularly even where nothing waits for it. One process to a directory.
+///
+/// append, settle and sync throw std::system_error naming the path; after that, destroy the sink and open another: it
+/// goes on from the last sync that returned. Throws std::system_error / std::runtime_error where the directory can't be
+/// used, is used by another process, or its journal is damaged. `clock`: null for the machine's.
+std::unique_ptr<ResultsSink> open_results(const ResultsOptions&, const Clock* clock = nullptr);
 
 }  // namespace lanner::host
