@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <sstream>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -113,7 +114,9 @@ int run_disturbance(const DisturbanceOptions& options, const Say& say) {
   const std::uint64_t memory_bytes = std::min(options.memory_bytes_max, tenth_of_available_memory());
   const std::uint64_t file_bytes = std::min(options.file_bytes_max, file.tenth_of_free());
   const unsigned cpus = own_cpus();
-  say("disturbing for " + std::to_string(options.seconds) + " s: " + std::to_string(cpus) + " busy CPUs, " +
+  std::ostringstream duration;
+  duration << options.seconds;
+  say("disturbing for " + duration.str() + " s: " + std::to_string(cpus) + " busy CPUs, " +
       std::to_string(memory_bytes >> 20) + " MiB of memory, " + std::to_string(file_bytes >> 20) +
       " MiB written and synced in " + folder_of(options).string());
 
