@@ -49,7 +49,7 @@ inline constexpr double nothing = -0x1.fffffep127;
 
 template <class F>
 LANNER_FORMULA F exponent(F s, F scale) {
-  return maximum(-(s * scale), F(-largest));
+  return maximum(s * -scale, F(-largest));
 }
 
 /// 2^t for t <= 0, and 2^-126 below that: nothing next to the 1 that the block's largest term is.
