@@ -1,5 +1,6 @@
 #include <array>
 
+#include "engine/detectors/autoencoder/autoencoder.hpp"
 #include "engine/detectors/detector.hpp"
 #include "engine/detectors/histogram/histogram.hpp"
 #include "engine/detectors/kernel_density/kernel_density.hpp"
@@ -14,6 +15,7 @@ std::span<const Detector> catalogue() {
       local_outlier_factor::detector(),
       kernel_density::detector(),
       histogram::detector(),
+      autoencoder::detector(),
   };
   return detectors;
 }

@@ -77,7 +77,7 @@ void reconstruction_error(Stream&, const ResidentNetwork&, Rows rows, std::span<
 struct Training {
   std::vector<std::size_t> widths;  ///< layer widths, input first; the last equals the first
   Standardisation input = {};       ///< of the rows; the trained network has it too
-  Activation hidden = Activation::rectifier;
+  Activation hidden = Activation::tanh;
   int epochs_max = 40;
   std::size_t batch = 128;
   double learning_rate = 1e-3;

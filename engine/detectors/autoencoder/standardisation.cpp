@@ -1,0 +1,77 @@
+#include "engine/detectors/autoencoder/standardisation.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/arithmetic/scalar.hpp"
+
+namespace lanner::engine::autoencoder {
+namespace {
+
+constexpr double constant_deviation = 0.01;
+
+bool is_constant(Rows rows, std::size_t j) {
+  for (std::size_t i = 1; i < rows.count; ++i)
+    if (rows.row(i)[j] != rows.row(0)[j]) return false;
+  return true;
+}
+
+// Differences from the first row keep the digits of small deviations at a large offset.
+struct Moments {
+  double mean = 0, deviation = 0;
+};
+Moments moments(Rows rows, std::size_t j) {
+  const double n = static_cast<double>(rows.count), first = rows.row(0)[j];
+  double sum = 0, squares = 0;
+  for (std::size_t i = 0; i < rows.count; ++i) sum += rows.row(i)[j] - first;
+  const double mean = sum / n;
+  for (std::size_t i = 0; i < rows.count; ++i) {
+    const double d = rows.row(i)[j] - first - mean;
+    squares = fma(d, d, squares);
+  }
+  return {first + mean, std::sqrt(squares / n)};
+}
+
+float scale_of(double deviation) {
+  constexpr double largest = std::numeric_limits<float>::max(), least = std::numeric_limits<float>::min();
+  return static_cast<float>(std::clamp(1 / deviation, least, largest));
+}
+
+}  // namespace
+
+mlp::Standardisation standardisation_of(Rows rows) {
+  mlp::Standardisation input;
+  for (std::size_t j = 0; j < rows.width; ++j) {
+    if (is_constant(rows, j)) {
+      const float value = rows.row(0)[j];
+      input.shift.push_back(value);
+      input.scale.push_back(
+          scale_of(constant_deviation * (value == 0 ? 1 : std::fabs(static_cast<double>(value)))));
+    } else {
+      const Moments m = moments(rows, j);
+      input.shift.push_back(static_cast<float>(m.mean));
+      input.scale.push_back(scale_of(m.deviation));
+    }
+  }
+  return input;
+}
+
+std::vector<std::size_t> constant_features(Rows rows) {
+  std::vector<std::size_t> constants;
+  for (std::size_t j = 0; j < rows.width; ++j)
+    if (is_constant(rows, j)) constants.push_back(j);
+  return constants;
+}
+
+void set_apart(mlp::Network& network, const std::vector<std::size_t>& constants) {
+  mlp::Layer& first = network.layers.front();
+  mlp::Layer& last = network.layers.back();
+  for (std::size_t j : constants) {
+    for (std::size_t o = 0; o < first.outputs; ++o) first.weight[o * first.inputs + j] = 0;
+    for (std::size_t i = 0; i < last.inputs; ++i) last.weight[j * last.inputs + i] = 0;
+    last.bias[j] = 0;
+  }
+}
+
+}  // namespace lanner::engine::autoencoder

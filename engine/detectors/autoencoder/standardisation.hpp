@@ -1,0 +1,26 @@
+// The scale on which features are compared: their deviations among the training rows.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "kernels/mlp/mlp.hpp"
+#include "kernels/rows.hpp"
+
+namespace lanner::engine::autoencoder {
+
+/// Shift: the mean; scale: one over the population standard deviation; both computed in float64. Values
+/// further out than 20 deviations count as 20. A constant has no deviation: a hundredth of its size stands in
+/// (of 1, where it is zero), so that any other value stands out. A deviation too small to be divided by in
+/// float32 counts as the smallest that can be.
+mlp::Standardisation standardisation_of(Rows rows);
+
+/// Which features have a single value in all rows.
+std::vector<std::size_t> constant_features(Rows rows);
+
+/// A constant tells nothing about the others, and training leaves its weights at their random start: they
+/// become zero, and so does its reconstruction. What it adds to a score is then its own distance from the
+/// constant.
+void set_apart(mlp::Network&, const std::vector<std::size_t>& constants);
+
+}  // namespace lanner::engine::autoencoder
