@@ -11,8 +11,8 @@
 namespace lanner::engine {
 
 struct CalibrationOptions {
-  /// Rows suspected to be anomalies themselves are trimmed from the calibration scores by a stated rule (calibrate.cpp,
-  /// docs/calibration.md), so that contamination doesn't cost power.
+  /// Rows suspected to be anomalies themselves are trimmed from the calibration scores by a stated rule
+  /// (calibrate.cpp, docs/calibration.md), so that contamination doesn't cost power.
   bool trim = true;
   /// A generalised-Pareto tail ranks what lies beyond the calibration scores, marked as extrapolated.
   bool extrapolate = true;
@@ -25,6 +25,7 @@ struct CalibrationReport {
 };
 
 /// scores: finite, at least 1 (std::invalid_argument otherwise); any order.
-tail::Calibration calibrate(std::span<const float> scores, const CalibrationOptions&, CalibrationReport* = nullptr);
+tail::Calibration calibrate(std::span<const float> scores, const CalibrationOptions&,
+                            CalibrationReport* = nullptr);
 
 }  // namespace lanner::engine

@@ -1,5 +1,5 @@
-// Decisions: from p-values to flags under a false-alarm budget. A decision depends on the recorded order of events, on
-// their own times and on nothing else: not on how batches were cut, not on the wall clock.
+// Decisions: from p-values to flags under a false-alarm budget. A decision depends on the recorded order of
+// events, on their own times and on nothing else: not on how batches were cut, not on the wall clock.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ inline constexpr std::uint8_t flag_extrapolated = 8;
 struct FalseAlarmRate {
   double rate = 0.001;
 };
-/// At most this many false alarms a day on average, in event time: the threshold is the budget over the stream's
-/// rate of events, estimated from event times alone by a stated rule (decide.cpp). Positive.
+/// At most this many false alarms a day on average, in event time: the threshold is the budget over the
+/// stream's rate of events, estimated from event times alone by a stated rule (decide.cpp). Positive.
 struct FalseAlarmsPerDay {
   double alarms = 20;
 };
@@ -35,12 +35,13 @@ class Decider {
   /// Throws std::invalid_argument for a rate or budget out of range.
   explicit Decider(DecisionRule);
 
-  /// For each row: threshold (the p-value at or below which it was flagged) and flag. `time`: event times, ns, or
-  /// empty where the rule needs none (FalseAlarmsPerDay without times throws std::invalid_argument). `refused[i]` = 1:
-  /// the row has no score; it is marked and otherwise ignored. Spans of equal length. Allocates nothing.
+  /// For each row: threshold (the p-value at or below which it was flagged) and flag. `time`: event times,
+  /// ns, or empty where the rule needs none (FalseAlarmsPerDay without times throws std::invalid_argument).
+  /// `refused[i]` = 1: the row has no score; it is marked and otherwise ignored. Spans of equal length.
+  /// Allocates nothing.
   void decide(std::span<const double> p_values, std::span<const std::uint8_t> extrapolated,
-              std::span<const std::uint8_t> refused, std::span<const std::int64_t> time, std::span<double> thresholds,
-              std::span<std::uint8_t> flags);
+              std::span<const std::uint8_t> refused, std::span<const std::int64_t> time,
+              std::span<double> thresholds, std::span<std::uint8_t> flags);
 
   /// The state, to be stored with results and restored: plain numbers.
   std::vector<double> state() const;
@@ -51,8 +52,8 @@ class Decider {
   std::vector<double> state_;
 };
 
-/// Benjamini & Hochberg 1995 over a whole file at false discovery rate q in (0, 1): flags, and the one threshold that
-/// was in force (0 where nothing is rejected). Refused rows (NaN p-values) take no part.
+/// Benjamini & Hochberg 1995 over a whole file at false discovery rate q in (0, 1): flags, and the one
+/// threshold that was in force (0 where nothing is rejected). Refused rows (NaN p-values) take no part.
 double false_discovery_rate(std::span<const double> p_values, double q, std::span<std::uint8_t> flags);
 
 }  // namespace lanner::engine

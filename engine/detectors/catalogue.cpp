@@ -11,11 +11,8 @@ namespace lanner::engine {
 
 std::span<const Detector> catalogue() {
   static const std::array detectors = {
-      nearest_neighbours::detector(),
-      local_outlier_factor::detector(),
-      kernel_density::detector(),
-      histogram::detector(),
-      autoencoder::detector(),
+      nearest_neighbours::detector(), local_outlier_factor::detector(), kernel_density::detector(),
+      histogram::detector(),          autoencoder::detector(),
   };
   return detectors;
 }

@@ -17,9 +17,9 @@
 
 namespace lanner::engine {
 
-/// A fitted detector resident on a device: immutable, shared by all slots; each slot brings its own workspace. Rows
-/// must have the fitted width and finite values. Raw scores are finite and depend only on the row and what was
-/// fitted: not on the batch, the threads, the tier or the backend.
+/// A fitted detector resident on a device: immutable, shared by all slots; each slot brings its own
+/// workspace. Rows must have the fitted width and finite values. Raw scores are finite and depend only on the
+/// row and what was fitted: not on the batch, the threads, the tier or the backend.
 class Scorer {
  public:
   virtual ~Scorer() = default;
@@ -27,8 +27,8 @@ class Scorer {
   virtual std::size_t workspace_bytes(std::size_t rows_max) const = 0;
   /// scores [n]. Allocates nothing. n <= rows_max of the workspace's size.
   virtual void score(Stream&, Rows rows, std::span<std::byte> workspace, std::span<float> scores) const = 0;
-  /// out [n, width]: base() + the row's sum = the score, within 1e-5 of the sum of the contributions' sizes. The rule is
-  /// stated by each detector.
+  /// out [n, width]: base() + the row's sum = the score, within 1e-5 of the sum of the contributions' sizes.
+  /// The rule is stated by each detector.
   virtual void contributions(Stream&, Rows rows, std::span<std::byte> workspace, MutableRows out) const = 0;
   virtual float base() const = 0;
 };
@@ -40,8 +40,8 @@ class Fitted {
   virtual std::size_t width() const = 0;
   virtual std::unique_ptr<Scorer> resident(Device&) const = 0;
   virtual void save(TensorWriter&) const = 0;
-  /// Scores of the rows it was fitted on, each scored as if it had not been (leave-one-out), in their order, where the
-  /// method can give them cheaply; empty otherwise.
+  /// Scores of the rows it was fitted on, each scored as if it had not been (leave-one-out), in their order,
+  /// where the method can give them cheaply; empty otherwise.
   virtual std::vector<float> leave_one_out_scores(Device&) const { return {}; }
 };
 

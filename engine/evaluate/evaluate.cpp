@@ -52,7 +52,8 @@ Split split(const LabelledSet& set, Protocol protocol, std::uint64_t seed) {
   if (set.rows < rows_least && protocol == Protocol::adbench && set.rows > 0) {
     // With replacement: a row is the first of a fresh random order.
     drawn.clear();
-    for (std::size_t i = 0; i < rows_least; ++i) drawn.push_back(shuffled(set.rows, seed * 1'000'003 + i).front());
+    for (std::size_t i = 0; i < rows_least; ++i)
+      drawn.push_back(shuffled(set.rows, seed * 1'000'003 + i).front());
   }
   Split result;
   for (const bool anomalous : {false, true}) {
@@ -60,21 +61,25 @@ Split split(const LabelledSet& set, Protocol protocol, std::uint64_t seed) {
     for (std::size_t row : drawn)
       if ((set.labels[row] != 0) == anomalous) of_class.push_back(row);
     if (of_class.size() < 2)
-      throw std::invalid_argument(set.name + ": found " + std::to_string(of_class.size()) + (anomalous ? " anomalies" : " normal rows") +
+      throw std::invalid_argument(set.name + ": found " + std::to_string(of_class.size()) +
+                                  (anomalous ? " anomalies" : " normal rows") +
                                   ", allowed at least 2 to split");
     const auto training = static_cast<std::ptrdiff_t>(
-        std::clamp<double>(std::round(training_share * static_cast<double>(of_class.size())), 1, static_cast<double>(of_class.size() - 1)));
+        std::clamp<double>(std::round(training_share * static_cast<double>(of_class.size())), 1,
+                           static_cast<double>(of_class.size() - 1)));
     result.training.insert(result.training.end(), of_class.begin(), of_class.begin() + training);
     result.test.insert(result.test.end(), of_class.begin() + training, of_class.end());
   }
   return result;
 }
 
-Evaluation evaluate(Device& device, const LabelledSet& set, const Split& split, const EvaluatedDetector& detector, std::uint64_t seed) {
+Evaluation evaluate(Device& device, const LabelledSet& set, const Split& split,
+                    const EvaluatedDetector& detector, std::uint64_t seed) {
   for (const auto* part : {&split.training, &split.test})
     for (std::size_t row : *part)
       if (row >= set.rows)
-        throw std::invalid_argument(set.name + ": found row " + std::to_string(row) + " in the split, allowed below " + std::to_string(set.rows));
+        throw std::invalid_argument(set.name + ": found row " + std::to_string(row) +
+                                    " in the split, allowed below " + std::to_string(set.rows));
 
   FitOptions options;
   options.detector = detector.name;
@@ -95,17 +100,21 @@ Evaluation evaluate(Device& device, const LabelledSet& set, const Split& split, 
   std::vector<std::uint8_t> refused(n), extrapolated(n);
   std::vector<RowRefusal> reasons;
   model->features().transform(records, 0, n, nullptr, {rows.data(), n, width, width}, refused, reasons);
-  if (!reasons.empty()) throw std::invalid_argument(set.name + ": row " + std::to_string(split.test[reasons[0].row]) + ": " + reasons[0].reason);
+  if (!reasons.empty())
+    throw std::invalid_argument(set.name + ": row " + std::to_string(split.test[reasons[0].row]) + ": " +
+                                reasons[0].reason);
   const ModelScorer scorer(model, device);
   auto workspace = device.array<std::byte>(scorer.workspace_bytes(n));
   Stream stream = device.stream();
   const auto score_start = std::chrono::steady_clock::now();
-  scorer.score(stream, {rows.data(), n, width, width}, refused, workspace.span(), scores, p_values, extrapolated);
+  scorer.score(stream, {rows.data(), n, width, width}, refused, workspace.span(), scores, p_values,
+               extrapolated);
   const double score_s = seconds_since(score_start);
 
   std::vector<int> labels(n);
   for (std::size_t i = 0; i < n; ++i) labels[i] = set.labels[split.test[i]] != 0;
-  return {set.name, detector.name, seed, auc_roc(labels, scores), average_precision(labels, scores), fit_s, score_s};
+  return {set.name, detector.name, seed, auc_roc(labels, scores), average_precision(labels, scores),
+          fit_s,    score_s};
 }
 
 }  // namespace lanner::engine

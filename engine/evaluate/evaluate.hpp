@@ -1,8 +1,10 @@
-// Detectors compared on labelled data sets: fitted on all training rows, labels unused, scored on the test rows.
+// Detectors compared on labelled data sets: fitted on all training rows, labels unused, scored on the test
+// rows.
 //
-// Protocol `adbench` (Han et al. 2022): a set of fewer than 1,000 rows is drawn up to 1,000 with replacement, one of more
-// than 10,000 cut to 10,000 without; stratified split, 70 % for training; min-max scaling fitted on the training part.
-// `clean` is the same without drawing rows twice, which lets copies of test rows into the training part.
+// Protocol `adbench` (Han et al. 2022): a set of fewer than 1,000 rows is drawn up to 1,000 with replacement,
+// one of more than 10,000 cut to 10,000 without; stratified split, 70 % for training; min-max scaling fitted
+// on the training part. `clean` is the same without drawing rows twice, which lets copies of test rows into
+// the training part.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +34,8 @@ struct Split {
 enum class Protocol { adbench, clean };
 std::optional<Protocol> parse_protocol(std::string_view);
 
-/// The protocol's own seeded split: the same on every machine. Throws std::invalid_argument for fewer than two rows of
-/// either class.
+/// The protocol's own seeded split: the same on every machine. Throws std::invalid_argument for fewer than
+/// two rows of either class.
 Split split(const LabelledSet&, Protocol, std::uint64_t seed);
 
 struct EvaluatedDetector {
@@ -48,7 +50,8 @@ struct Evaluation {
   double fit_s = 0, score_s = 0;  ///< wall time; scoring excludes the features
 };
 
-/// Throws std::invalid_argument where the split names rows that the set doesn't have, or the detector can't be fitted.
+/// Throws std::invalid_argument where the split names rows that the set doesn't have, or the detector can't
+/// be fitted.
 Evaluation evaluate(Device&, const LabelledSet&, const Split&, const EvaluatedDetector&, std::uint64_t seed);
 
 }  // namespace lanner::engine

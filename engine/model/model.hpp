@@ -1,4 +1,5 @@
-// A model: the feature plan, the fitted detector and its calibration. Immutable plain data, one file, one hash.
+// A model: the feature plan, the fitted detector and its calibration. Immutable plain data, one file, one
+// hash.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@ namespace lanner::engine {
 
 struct FitOptions {
   std::string detector = "nearest_neighbours";
-  /// The detector's settings and those of every fit (fit_parameters()): calibration, scale, trim, ...; as text.
+  /// The detector's settings and those of every fit (fit_parameters()): calibration, scale, trim, ...; as
+  /// text.
   std::map<std::string, std::string> settings;
   /// Empty: identity features of every numeric field.
   std::vector<FeatureSpec> features;
@@ -28,18 +30,20 @@ struct FitOptions {
   std::string name = "model";
 };
 
-/// Settings that every fit takes beside its detector's: calibration (share held out, 0.2; "cross"; "none"), scale
-/// (none, standard, robust, minmax), trim, extrapolate.
+/// Settings that every fit takes beside its detector's: calibration (share held out, 0.2; "cross"; "none"),
+/// scale (none, standard, robust, minmax), trim, extrapolate.
 std::span<const Parameter> fit_parameters();
-/// Both tables, for validation and documentation. Throws std::invalid_argument for an unknown detector, naming the
-/// nearest.
+/// Both tables, for validation and documentation. Throws std::invalid_argument for an unknown detector,
+/// naming the nearest.
 std::vector<Parameter> all_parameters(std::string_view detector);
 
 class Model {
  public:
-  /// Fits on unlabelled records: features, the seeded split, the detector, the calibration. Rows that the features
-  /// refuse are left out and counted. Throws std::invalid_argument / InvalidSettings where options or data don't fit.
-  static std::shared_ptr<const Model> fit(Device&, const Schema&, const Records&, const FitOptions&, Progress = {});
+  /// Fits on unlabelled records: features, the seeded split, the detector, the calibration. Rows that the
+  /// features refuse are left out and counted. Throws std::invalid_argument / InvalidSettings where options
+  /// or data don't fit.
+  static std::shared_ptr<const Model> fit(Device&, const Schema&, const Records&, const FitOptions&,
+                                          Progress = {});
 
   static std::shared_ptr<const Model> load(const std::filesystem::path&);
   static std::shared_ptr<const Model> from_bytes(std::vector<std::byte>);
@@ -79,8 +83,8 @@ class ModelScorer {
   const Model& model() const { return *model_; }
   const Scorer& scorer() const { return *scorer_; }
   std::size_t workspace_bytes(std::size_t rows_max) const;
-  /// scores, p_values, extrapolated: [n]. Rows with refused[i] = 1 (their values are zeros) get score NaN and p-value 1.
-  /// `refused` may be empty. Allocates nothing.
+  /// scores, p_values, extrapolated: [n]. Rows with refused[i] = 1 (their values are zeros) get score NaN and
+  /// p-value 1. `refused` may be empty. Allocates nothing.
   void score(Stream&, Rows rows, std::span<const std::uint8_t> refused, std::span<std::byte> workspace,
              std::span<float> scores, std::span<double> p_values, std::span<std::uint8_t> extrapolated) const;
 

@@ -1,5 +1,5 @@
-// Named tensors: what a model is saved as. The container is safetensors (8-byte header length, JSON header, data),
-// readable with its Python package; our metadata stands in its "__metadata__" map of strings.
+// Named tensors: what a model is saved as. The container is safetensors (8-byte header length, JSON header,
+// data), readable with its Python package; our metadata stands in its "__metadata__" map of strings.
 #pragma once
 
 #include <array>
@@ -23,7 +23,8 @@ class InvalidModel : public std::runtime_error {
 
 class TensorWriter {
  public:
-  /// Shapes multiply to the span's size. Names are unique (std::invalid_argument otherwise). Names may contain dots.
+  /// Shapes multiply to the span's size. Names are unique (std::invalid_argument otherwise). Names may
+  /// contain dots.
   void add(std::string_view name, std::vector<std::size_t> shape, std::span<const float>);
   void add(std::string_view name, std::vector<std::size_t> shape, std::span<const double>);
   void add(std::string_view name, std::vector<std::size_t> shape, std::span<const std::uint32_t>);

@@ -1,5 +1,5 @@
-// Named settings: stated once as a table, from which --set, YAML, Python keyword arguments, validation and the
-// reference documentation are all made.
+// Named settings: stated once as a table, from which --set, YAML, Python keyword arguments, validation and
+// the reference documentation are all made.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 
 namespace lanner::engine {
 
-/// count_or_share: a whole number of at least 1, or a share of the rows strictly between 0 and 1 (`k: 0.1`); `most`
-/// bounds the number.
+/// count_or_share: a whole number of at least 1, or a share of the rows strictly between 0 and 1 (`k: 0.1`);
+/// `most` bounds the number.
 enum class Kind { boolean, integer, number, word, integers, count_or_share };
 
 /// One setting. `words` lists the words it may take: all it may take for Kind::word, and for the other kinds
@@ -29,11 +29,12 @@ struct Parameter {
   double most = std::numeric_limits<double>::infinity();
 };
 
-/// What a parameter may be, for error messages and documentation: "a whole number from 1 to 1000000, or auto".
+/// What a parameter may be, for error messages and documentation: "a whole number from 1 to 1000000, or
+/// auto".
 std::string allowed(const Parameter&);
 
-/// One thing wrong with a setting: `name: found X, allowed Y`, with the nearest known name where the name is unknown,
-/// and the nearest word where the value is an unknown word.
+/// One thing wrong with a setting: `name: found X, allowed Y`, with the nearest known name where the name is
+/// unknown, and the nearest word where the value is an unknown word.
 struct SettingError {
   std::string name, found, allowed, nearest;
   std::string text() const;
@@ -51,8 +52,8 @@ class InvalidSettings : public std::invalid_argument {
 /// The name of `names` that is closest to `wrong` by edit distance; empty if none is close.
 std::string nearest_name(std::string_view wrong, std::span<const std::string_view> names);
 
-/// Settings checked against a table, defaults filled in. The accessors throw std::logic_error for a name or kind that
-/// the table doesn't have (that is our fault, never the user's).
+/// Settings checked against a table, defaults filled in. The accessors throw std::logic_error for a name or
+/// kind that the table doesn't have (that is our fault, never the user's).
 class Settings {
  public:
   /// `given`: name -> value as text. Throws InvalidSettings with every error there is.

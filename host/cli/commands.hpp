@@ -8,7 +8,8 @@
 
 namespace lanner::host {
 
-/// Exit status, as documented: 0 done, 1 our fault, 2 usage, configuration or data, 3 a required device is missing.
+/// Exit status, as documented: 0 done, 1 our fault, 2 usage, configuration or data, 3 a required device is
+/// missing.
 enum Exit : int { exit_done = 0, exit_our_fault = 1, exit_their_fault = 2, exit_no_device = 3 };
 
 /// What the user gave is at fault; the text is one line a fault.

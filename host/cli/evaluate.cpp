@@ -26,25 +26,32 @@ engine::LabelledSet read_set(const std::string& path, const std::string& label) 
   DataFile file = read_data(path, options);
   engine::LabelledSet set;
   set.name = std::filesystem::path(path).stem().string();
-  if (file.labels.empty()) throw InvalidData(path + ":1: y: found no labels, allowed `y` in an .npz, or --label COLUMN");
+  if (file.labels.empty())
+    throw InvalidData(path + ":1: y: found no labels, allowed `y` in an .npz, or --label COLUMN");
   for (const auto& field : file.schema.fields)
-    if (field.kind == engine::ColumnKind::text) throw InvalidData(path + ":1: " + field.name + ": found text, allowed numbers");
+    if (field.kind == engine::ColumnKind::text)
+      throw InvalidData(path + ":1: " + field.name + ": found text, allowed numbers");
   set.rows = file.records.count;
   set.width = file.schema.fields.size();
   set.labels = std::move(file.labels);
   set.values.resize(set.rows * set.width);
   for (std::size_t column = 0; column < set.width; ++column)
-    for (std::size_t row = 0; row < set.rows; ++row) set.values[row * set.width + column] = file.records.columns[column].numbers[row];
+    for (std::size_t row = 0; row < set.rows; ++row)
+      set.values[row * set.width + column] = file.records.columns[column].numbers[row];
   return set;
 }
 
-engine::Split split_of(const EvaluateArguments& arguments, const engine::LabelledSet& set, std::uint64_t seed) {
+engine::Split split_of(const EvaluateArguments& arguments, const engine::LabelledSet& set,
+                       std::uint64_t seed) {
   if (arguments.splits.empty()) return engine::split(set, *engine::parse_protocol(arguments.protocol), seed);
-  const std::filesystem::path file = std::filesystem::path(arguments.splits) / (set.name + "_" + std::to_string(seed) + ".npz");
+  const std::filesystem::path file =
+      std::filesystem::path(arguments.splits) / (set.name + "_" + std::to_string(seed) + ".npz");
   engine::Split split;
   for (const auto& [name, into] : {std::pair{"train", &split.training}, {"test", &split.test}})
     for (const std::int32_t row : read_indices(file, name)) {
-      if (row < 0) throw InvalidData(file.string() + ": " + name + ": found row " + std::to_string(row) + ", allowed 0 and above");
+      if (row < 0)
+        throw InvalidData(file.string() + ": " + name + ": found row " + std::to_string(row) +
+                          ", allowed 0 and above");
       into->push_back(static_cast<std::size_t>(row));
     }
   return split;
@@ -66,7 +73,8 @@ std::vector<engine::EvaluatedDetector> evaluated_detectors(const EvaluateArgumen
       detector.settings[key.substr(dot + 1)] = value;
       taken = true;
     }
-    if (!taken) throw UsageError("--set: found '" + key + "', allowed DETECTOR.KEY of a detector that is evaluated");
+    if (!taken)
+      throw UsageError("--set: found '" + key + "', allowed DETECTOR.KEY of a detector that is evaluated");
   }
   for (const auto& detector : detectors)  // a wrong setting is said before an hour of work
     engine::Settings::parse(engine::all_parameters(detector.name), detector.settings);
@@ -97,8 +105,9 @@ int evaluate_all(const EvaluateArguments& arguments) {
         for (const auto& detector : detectors) {
           line.show(static_cast<double>(done) / static_cast<double>(total), set.name + " " + detector.name);
           const engine::Evaluation row = engine::evaluate(*device, set, split, detector, seed);
-          out << row.set << ',' << row.detector << ',' << row.seed << ',' << number(row.auc_roc) << ',' << number(row.average_precision)
-              << ',' << number(row.fit_s) << ',' << number(row.score_s) << std::endl;
+          out << row.set << ',' << row.detector << ',' << row.seed << ',' << number(row.auc_roc) << ','
+              << number(row.average_precision) << ',' << number(row.fit_s) << ',' << number(row.score_s)
+              << std::endl;
           sums[detector.name].first += row.auc_roc;
           sums[detector.name].second += row.average_precision;
           ++done;
@@ -109,9 +118,11 @@ int evaluate_all(const EvaluateArguments& arguments) {
   }
   if (!out.flush()) throw std::system_error(EIO, std::generic_category(), arguments.out);
   const double runs = static_cast<double>(arguments.data.size() * arguments.seeds.size());
-  std::cout << std::left << std::setw(24) << "detector" << std::setw(12) << "AUCROC" << "average precision  (means over " << runs << " runs)\n";
+  std::cout << std::left << std::setw(24) << "detector" << std::setw(12) << "AUCROC"
+            << "average precision  (means over " << runs << " runs)\n";
   for (const auto& [name, sum] : sums)
-    std::cout << std::left << std::setw(24) << name << std::setw(12) << number(sum.first / runs) << number(sum.second / runs) << '\n';
+    std::cout << std::left << std::setw(24) << name << std::setw(12) << number(sum.first / runs)
+              << number(sum.second / runs) << '\n';
   return exit_done;
 }
 
@@ -120,15 +131,22 @@ int evaluate_all(const EvaluateArguments& arguments) {
 void add_evaluate(CLI::App& app, Action& chosen) {
   auto arguments = std::make_shared<EvaluateArguments>();
   CLI::App* command = app.add_subcommand("evaluate", "Compare detectors on labelled data");
-  command->add_option("--data", arguments->data, "Files with labels: .npz with X and y, or others with --label")->required();
+  command
+      ->add_option("--data", arguments->data, "Files with labels: .npz with X and y, or others with --label")
+      ->required();
   command->add_option("--detectors", arguments->detectors, "Names, by comma (default: all)")->delimiter(',');
-  command->add_option("--protocol", arguments->protocol, "adbench (default) or clean")->check(CLI::IsMember({"adbench", "clean"}));
+  command->add_option("--protocol", arguments->protocol, "adbench (default) or clean")
+      ->check(CLI::IsMember({"adbench", "clean"}));
   command->add_option("--seeds", arguments->seeds, "By comma (default 1,2,3)")->delimiter(',');
-  command->add_option("--splits", arguments->splits, "Folder of index files NAME_SEED.npz with `train` and `test` instead of the protocol's own split");
+  command->add_option(
+      "--splits", arguments->splits,
+      "Folder of index files NAME_SEED.npz with `train` and `test` instead of the protocol's own split");
   command->add_option("--set", arguments->set, "A setting, DETECTOR.KEY=VALUE")->allow_extra_args(false);
   command->add_option("--label", arguments->label, "Column that holds the labels (0: normal)");
   command->add_option("--out", arguments->out, "Table: .csv")->required();
-  command->footer("Example: lanner evaluate --data cardio.npz vowels.npz --detectors nearest_neighbours,histogram --set nearest_neighbours.k=5 --out table.csv");
+  command->footer(
+      "Example: lanner evaluate --data cardio.npz vowels.npz --detectors nearest_neighbours,histogram --set "
+      "nearest_neighbours.k=5 --out table.csv");
   command->callback([&chosen, arguments] { chosen = [arguments] { return evaluate_all(*arguments); }; });
 }
 

@@ -16,7 +16,8 @@ struct FitArguments {
 };
 
 void describe(const engine::Model& model, const std::string& out) {
-  std::cout << out << ": " << model.detector().name << ", " << model.features().width() << " features, " << model.hash() << '\n';
+  std::cout << out << ": " << model.detector().name << ", " << model.features().width() << " features, "
+            << model.hash() << '\n';
   for (const auto& [key, value] : model.provenance()) std::cout << "  " << key << ": " << value << '\n';
 }
 
@@ -37,7 +38,9 @@ int fit_from_flags(const FitArguments& arguments) {
               << " (a configuration with one_hot or rarity features uses them)\n";
   engine::Schema schema = data.schema;
   std::erase_if(schema.fields, [](const auto& field) { return field.kind == engine::ColumnKind::text; });
-  if (schema.fields.empty()) throw InvalidData(arguments.data + ":1: (columns): found no numbers, allowed at least one column of numbers");
+  if (schema.fields.empty())
+    throw InvalidData(arguments.data +
+                      ":1: (columns): found no numbers, allowed at least one column of numbers");
   const engine::Records records = in_schema_order(std::move(data), schema, arguments.data);
   ProgressLine line("fit");
   const auto model = engine::Model::fit(*Device::cpu(), schema, records, options,
@@ -94,14 +97,18 @@ int fit_from_config(const FitArguments& arguments) {
 
 void add_fit(CLI::App& app, Action& chosen) {
   auto arguments = std::make_shared<FitArguments>();
-  CLI::App* command = app.add_subcommand("fit", "Fit a detector on unlabelled rows, calibrate it, and write one model file");
+  CLI::App* command =
+      app.add_subcommand("fit", "Fit a detector on unlabelled rows, calibrate it, and write one model file");
   command->add_option("--data", arguments->data, "Rows: .csv, .npy, .npz, .arrow, .feather")->required();
   command->add_option("--detector", arguments->detector, "Which detector (default nearest_neighbours)");
-  command->add_option("--set", arguments->set, "A setting, key=value: of the detector, and calibration, scale, trim, extrapolate")
+  command
+      ->add_option("--set", arguments->set,
+                   "A setting, key=value: of the detector, and calibration, scale, trim, extrapolate")
       ->allow_extra_args(false);
   command->add_option("--seed", arguments->seed, "Of everything random (default 1)");
   command->add_option("--out", arguments->out, "Where the model goes");
-  command->add_option("--config", arguments->config, "Take features and models from this configuration")->excludes("--detector");
+  command->add_option("--config", arguments->config, "Take features and models from this configuration")
+      ->excludes("--detector");
   command->add_option("--stream", arguments->stream, "Which stream of the configuration")->needs("--config");
   add_column_options(*command, arguments->columns);
   command->footer([] {
@@ -109,16 +116,21 @@ void add_fit(CLI::App& app, Action& chosen) {
     for (const auto& detector : engine::catalogue()) {
       text += "  " + std::string(detector.name) + ": " + std::string(detector.summary) + "\n";
       for (const auto& parameter : detector.parameters)
-        text += "    --set " + std::string(parameter.name) + "=" + std::string(parameter.fallback) + "  " + std::string(parameter.summary) +
-                " (" + engine::allowed(parameter) + ")\n";
+        text += "    --set " + std::string(parameter.name) + "=" + std::string(parameter.fallback) + "  " +
+                std::string(parameter.summary) + " (" + engine::allowed(parameter) + ")\n";
     }
     text += "Every fit:\n";
     for (const auto& parameter : engine::fit_parameters())
-      text += "    --set " + std::string(parameter.name) + "=" + std::string(parameter.fallback) + "  " + std::string(parameter.summary) + "\n";
-    return text + "\nExample: lanner fit --data payments.csv --detector nearest_neighbours --set k=10 --out payments.lanner";
+      text += "    --set " + std::string(parameter.name) + "=" + std::string(parameter.fallback) + "  " +
+              std::string(parameter.summary) + "\n";
+    return text +
+           "\nExample: lanner fit --data payments.csv --detector nearest_neighbours --set k=10 --out "
+           "payments.lanner";
   });
   command->callback([&chosen, arguments] {
-    chosen = [arguments] { return arguments->config.empty() ? fit_from_flags(*arguments) : fit_from_config(*arguments); };
+    chosen = [arguments] {
+      return arguments->config.empty() ? fit_from_flags(*arguments) : fit_from_config(*arguments);
+    };
   });
 }
 

@@ -8,8 +8,9 @@ namespace {
 
 int inspect(const std::string& path) {
   const auto model = engine::Model::load(path);
-  std::cout << "model        " << model->name() << "\nhash         " << model->hash() << "\nbytes        " << model->bytes().size()
-            << "\ndetector     " << model->detector().name << ": " << model->detector().summary << "\nsettings    ";
+  std::cout << "model        " << model->name() << "\nhash         " << model->hash() << "\nbytes        "
+            << model->bytes().size() << "\ndetector     " << model->detector().name << ": "
+            << model->detector().summary << "\nsettings    ";
   for (const auto& [key, value] : model->settings().values()) std::cout << ' ' << key << '=' << value;
   std::cout << "\nfeatures     " << model->features().width() << ':';
   for (const std::string& column : model->features().column_names()) std::cout << ' ' << column;
@@ -17,14 +18,18 @@ int inspect(const std::string& path) {
   std::cout << "\nfields      ";
   for (const auto& field : schema.fields)
     std::cout << ' ' << field.name << (field.kind == engine::ColumnKind::text ? " (text)" : "");
-  for (const auto& [role, field] : {std::pair{"entity", &schema.entity}, {"time", &schema.time}, {"id", &schema.id}})
-    if (!field->empty()) std::cout << "\n" << role << std::string(13 - std::string(role).size(), ' ') << *field;
+  for (const auto& [role, field] :
+       {std::pair{"entity", &schema.entity}, {"time", &schema.time}, {"id", &schema.id}})
+    if (!field->empty())
+      std::cout << "\n" << role << std::string(13 - std::string(role).size(), ' ') << *field;
   if (const auto& calibration = model->calibration()) {
     const std::size_t n = calibration->scores.size();
-    std::cout << "\ncalibration  " << n << " scores; the smallest p-value they support is " << 1.0 / static_cast<double>(n + 1);
+    std::cout << "\ncalibration  " << n << " scores; the smallest p-value they support is "
+              << 1.0 / static_cast<double>(n + 1);
     if (calibration->pareto.fitted)
-      std::cout << "; beyond " << calibration->scores.back() << " a generalised Pareto tail (shape " << calibration->pareto.shape
-                << ", scale " << calibration->pareto.scale << "), marked as extrapolated";
+      std::cout << "; beyond " << calibration->scores.back() << " a generalised Pareto tail (shape "
+                << calibration->pareto.shape << ", scale " << calibration->pareto.scale
+                << "), marked as extrapolated";
   } else {
     std::cout << "\ncalibration  none: every p-value is 1 and nothing is flagged";
   }
@@ -37,7 +42,8 @@ int inspect(const std::string& path) {
 
 void add_inspect(CLI::App& app, Action& chosen) {
   auto path = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("inspect", "Show what a model is, from what data, with what calibration, and its hash");
+  CLI::App* command = app.add_subcommand(
+      "inspect", "Show what a model is, from what data, with what calibration, and its hash");
   command->add_option("model", *path, "The model file")->required();
   command->footer("Example: lanner inspect payments.lanner");
   command->callback([&chosen, path] { chosen = [path] { return inspect(*path); }; });

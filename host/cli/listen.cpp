@@ -39,9 +39,12 @@ Json scores_object(const Json& header, const std::vector<zmq::message_t>& frames
   for (std::size_t i = 0; i < listed.size() && i + 2 < frames.size(); ++i) {
     const std::string entry = listed[i].get<std::string>();
     const std::string name = entry.substr(0, entry.find(':')), type = entry.substr(entry.find(':') + 1);
-    if (type == "float32") object[name] = values<float>(frames[i + 2]);
-    else if (type == "float64") object[name] = values<double>(frames[i + 2]);
-    else if (type == "uint8") object[name] = values<std::uint8_t>(frames[i + 2]);
+    if (type == "float32")
+      object[name] = values<float>(frames[i + 2]);
+    else if (type == "float64")
+      object[name] = values<double>(frames[i + 2]);
+    else if (type == "uint8")
+      object[name] = values<std::uint8_t>(frames[i + 2]);
   }
   return object;
 }
@@ -55,9 +58,10 @@ std::string scores_line(const std::string& topic, const Json& object) {
   }
   for (const auto& p : object.value("p_value", Json::array()))
     if (p.is_number()) least = std::min(least, p.get<double>());
-  std::string text = topic + "  " + object.value("producer", "") + ":" + std::to_string(object.value("seq", std::uint64_t{0})) + "  " +
-                     object.value("model", "") + "  " + std::to_string(object.value("n", std::uint64_t{0})) + " rows, " +
-                     std::to_string(flagged) + " flagged";
+  std::string text = topic + "  " + object.value("producer", "") + ":" +
+                     std::to_string(object.value("seq", std::uint64_t{0})) + "  " +
+                     object.value("model", "") + "  " + std::to_string(object.value("n", std::uint64_t{0})) +
+                     " rows, " + std::to_string(flagged) + " flagged";
   if (refused) text += ", " + std::to_string(refused) + " refused";
   char p[32];
   std::snprintf(p, sizeof p, "%.3g", least);
@@ -66,15 +70,17 @@ std::string scores_line(const std::string& topic, const Json& object) {
 
 std::string alert_line(const std::string& topic, const Json& alert) {
   char numbers[96];
-  std::snprintf(numbers, sizeof numbers, "score %.6g  p-value %.3g (threshold %.3g)", alert.value("score", 0.0),
-                alert.value("p_value", 0.0), alert.value("threshold", 0.0));
-  std::string text = topic + "  " + alert.value("event", "") + "  " + alert.value("entity", "") + "  " + numbers;
+  std::snprintf(numbers, sizeof numbers, "score %.6g  p-value %.3g (threshold %.3g)",
+                alert.value("score", 0.0), alert.value("p_value", 0.0), alert.value("threshold", 0.0));
+  std::string text =
+      topic + "  " + alert.value("event", "") + "  " + alert.value("entity", "") + "  " + numbers;
   std::size_t shown = 0;
   for (const auto& part : alert.value("contributions", Json::array())) {
     if (++shown > 3) break;
     char share[160];
     std::snprintf(share, sizeof share, "%s%s = %.6g (%.0f %%)", shown == 1 ? "  because " : ", ",
-                  part.value("feature", "").c_str(), part["value"].is_number() ? part["value"].get<double>() : 0.0,
+                  part.value("feature", "").c_str(),
+                  part["value"].is_number() ? part["value"].get<double>() : 0.0,
                   100 * part.value("share", 0.0));
     text += share;
   }
@@ -136,7 +142,8 @@ void add_listen(CLI::App& app, Action& chosen) {
   auto arguments = std::make_shared<ListenArguments>();
   CLI::App* command = app.add_subcommand("listen", "Print what the host publishes");
   command->add_option("--from", arguments->from, "The host's publish endpoint")->required();
-  command->add_option("--topic", arguments->topic, "Only topics that begin so: scores.checkout, alerts., status");
+  command->add_option("--topic", arguments->topic,
+                      "Only topics that begin so: scores.checkout, alerts., status");
   command->add_flag("--json", arguments->json, "One JSON object a message, arrays included");
   command->add_option("--count", arguments->count, "Stop after so many messages (default: on Ctrl-C)");
   command->footer("Example: lanner listen --from tcp://127.0.0.1:5556 --topic alerts.");

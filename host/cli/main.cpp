@@ -14,8 +14,8 @@ namespace lanner::host {
 namespace {
 
 constexpr AddCommand commands[] = {
-    add_fit,    add_score,   add_evaluate, add_serve,           add_send,    add_listen,
-    add_check,  add_inspect, add_devices,  add_demo,            add_machine_metrics, add_disturb,
+    add_fit,     add_score,   add_evaluate, add_serve,           add_send,    add_listen, add_check,
+    add_inspect, add_devices, add_demo,     add_machine_metrics, add_disturb,
 };
 
 int complain(const std::exception& error, int status) {
@@ -30,7 +30,8 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   Action chosen;
   for (AddCommand add : commands) add(app, chosen);
-  for (CLI::App* command : app.get_subcommands({})) command->set_version_flag("--version", "lanner " LANNER_VERSION);
+  for (CLI::App* command : app.get_subcommands({}))
+    command->set_version_flag("--version", "lanner " LANNER_VERSION);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // --help, --version
@@ -53,7 +54,8 @@ int run(int argc, char** argv) {
     return complain(error, exit_their_fault);
   } catch (const engine::InvalidModel& error) {
     return complain(error, exit_their_fault);
-  } catch (const std::invalid_argument& error) {  // settings, environment variables, data that a detector can't take
+  } catch (const std::invalid_argument&
+               error) {  // settings, environment variables, data that a detector can't take
     return complain(error, exit_their_fault);
   } catch (const std::system_error& error) {  // a path that can't be read or written, an address in use
     return complain(error, exit_their_fault);
@@ -66,4 +68,6 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace lanner::host
 
-int main(int argc, char** argv) { return lanner::host::run(argc, argv); }
+int main(int argc, char** argv) {
+  return lanner::host::run(argc, argv);
+}

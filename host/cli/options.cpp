@@ -8,14 +8,16 @@
 
 namespace lanner::host {
 
-std::map<std::string, std::string> key_values(const std::vector<std::string>& words, const std::string& option) {
+std::map<std::string, std::string> key_values(const std::vector<std::string>& words,
+                                              const std::string& option) {
   std::map<std::string, std::string> settings;
   for (const std::string& word : words) {
     const auto equals = word.find('=');
     if (equals == std::string::npos || equals == 0)
       throw UsageError(option + ": found '" + word + "', allowed key=value");
     if (!settings.emplace(word.substr(0, equals), word.substr(equals + 1)).second)
-      throw UsageError(option + ": found '" + word.substr(0, equals) + "' a second time, allowed each key once");
+      throw UsageError(option + ": found '" + word.substr(0, equals) +
+                       "' a second time, allowed each key once");
   }
   return settings;
 }
@@ -58,7 +60,8 @@ engine::Records in_schema_order(DataFile data, const engine::Schema& schema, con
       if (const std::string nearest = engine::nearest_name(field.name, names); !nearest.empty())
         fault += " (did you mean '" + nearest + "'?)";
     } else if (data.schema.fields[at].kind != field.kind) {
-      fault = std::string("found ") + (field.kind == engine::ColumnKind::number ? "text" : "numbers") + ", allowed " + kind;
+      fault = std::string("found ") + (field.kind == engine::ColumnKind::number ? "text" : "numbers") +
+              ", allowed " + kind;
     }
     if (!fault.empty()) {
       faults += (faults.empty() ? "" : "\n") + file + ":1: " + field.name + ": " + fault;

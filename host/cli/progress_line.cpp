@@ -31,7 +31,8 @@ void ProgressLine::show(double done, std::string_view what) {
   const int full = static_cast<int>(done * width);
   std::string bar;
   for (int i = 0; i < width; ++i) bar += i < full ? "█" : "░";
-  std::fprintf(stderr, "\r%s %s %3d %% %s\033[K", title_.c_str(), bar.c_str(), static_cast<int>(done * 100), detail.c_str());
+  std::fprintf(stderr, "\r%s %s %3d %% %s\033[K", title_.c_str(), bar.c_str(), static_cast<int>(done * 100),
+               detail.c_str());
   std::fflush(stderr);
 }
 

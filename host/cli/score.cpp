@@ -27,8 +27,8 @@ constexpr std::size_t rows_a_piece = 8192;
 
 Scored score_all(const engine::ModelScorer& scorer, Device& device, const engine::Records& records) {
   const std::size_t n = records.count, width = scorer.model().features().width();
-  Scored out{std::vector<float>(n), std::vector<double>(n), std::vector<double>(n), std::vector<std::uint8_t>(n),
-             std::vector<std::uint8_t>(n), std::vector<std::uint8_t>(n)};
+  Scored out{std::vector<float>(n),        std::vector<double>(n),       std::vector<double>(n),
+             std::vector<std::uint8_t>(n), std::vector<std::uint8_t>(n), std::vector<std::uint8_t>(n)};
   Stream stream = device.stream();
   const std::size_t piece = std::min(rows_a_piece, std::max<std::size_t>(n, 1));
   auto rows = device.pinned<float>(piece * width);
@@ -48,7 +48,8 @@ Scored score_all(const engine::ModelScorer& scorer, Device& device, const engine
   constexpr std::size_t shown_max = 5;
   for (std::size_t i = 0; i < std::min(reasons.size(), shown_max); ++i)
     std::cerr << "row " << reasons[i].row << " refused: " << reasons[i].reason << '\n';
-  if (reasons.size() > shown_max) std::cerr << "... and " << reasons.size() - shown_max << " more rows refused\n";
+  if (reasons.size() > shown_max)
+    std::cerr << "... and " << reasons.size() - shown_max << " more rows refused\n";
   return out;
 }
 
@@ -57,7 +58,8 @@ void decide(const ScoreArguments& arguments, const engine::Records& records, Sco
     std::vector<double> p_values = scored.p_value;
     for (std::size_t i = 0; i < p_values.size(); ++i)
       if (scored.refused[i]) p_values[i] = std::numeric_limits<double>::quiet_NaN();
-    const double threshold = engine::false_discovery_rate(p_values, *arguments.false_discovery_rate, scored.flag);
+    const double threshold =
+        engine::false_discovery_rate(p_values, *arguments.false_discovery_rate, scored.flag);
     for (std::size_t i = 0; i < p_values.size(); ++i) {
       scored.threshold[i] = threshold;
       if (scored.refused[i]) scored.flag[i] |= engine::flag_refused;
@@ -72,7 +74,8 @@ void decide(const ScoreArguments& arguments, const engine::Records& records, Sco
     rule = engine::FalseAlarmsPerDay{*arguments.false_alarms_per_day};
   }
   engine::Decider decider(rule);
-  decider.decide(scored.p_value, scored.extrapolated, scored.refused, records.time, scored.threshold, scored.flag);
+  decider.decide(scored.p_value, scored.extrapolated, scored.refused, records.time, scored.threshold,
+                 scored.flag);
 }
 
 int score(const ScoreArguments& arguments) {
@@ -93,8 +96,8 @@ int score(const ScoreArguments& arguments) {
     flagged += flag & engine::flag_anomalous;
     refused += (flag & engine::flag_refused) != 0;
   }
-  std::cout << arguments.out << ": " << records.count << " rows, " << flagged << " flagged, " << refused << " refused ("
-            << device->description() << ")\n";
+  std::cout << arguments.out << ": " << records.count << " rows, " << flagged << " flagged, " << refused
+            << " refused (" << device->description() << ")\n";
   return exit_done;
 }
 
@@ -106,11 +109,21 @@ void add_score(CLI::App& app, Action& chosen) {
   command->add_option("--model", arguments->model, "The model file")->required();
   command->add_option("--data", arguments->data, "Rows: .csv, .npy, .npz, .arrow, .feather")->required();
   command->add_option("--out", arguments->out, "Scores: .csv, or .npy (structured)")->required();
-  command->add_option("--device", arguments->device, "cpu or cuda (cuda: every row on the GPU, or exit status 3)")
+  command
+      ->add_option("--device", arguments->device,
+                   "cpu or cuda (cuda: every row on the GPU, or exit status 3)")
       ->check(CLI::IsMember({"cpu", "cuda"}));
-  auto* rate = command->add_option("--false-alarm-rate", arguments->false_alarm_rate, "Flag where the p-value is at most this (default 0.001)");
-  auto* day = command->add_option("--false-alarms-per-day", arguments->false_alarms_per_day, "A budget in event time; needs times")->excludes(rate);
-  command->add_option("--false-discovery-rate", arguments->false_discovery_rate, "Over the whole file (Benjamini and Hochberg)")->excludes(rate)->excludes(day);
+  auto* rate = command->add_option("--false-alarm-rate", arguments->false_alarm_rate,
+                                   "Flag where the p-value is at most this (default 0.001)");
+  auto* day = command
+                  ->add_option("--false-alarms-per-day", arguments->false_alarms_per_day,
+                               "A budget in event time; needs times")
+                  ->excludes(rate);
+  command
+      ->add_option("--false-discovery-rate", arguments->false_discovery_rate,
+                   "Over the whole file (Benjamini and Hochberg)")
+      ->excludes(rate)
+      ->excludes(day);
   add_column_options(*command, arguments->columns);
   command->footer("Example: lanner score --model payments.lanner --data today.csv --out scores.csv");
   command->callback([&chosen, arguments] { chosen = [arguments] { return score(*arguments); }; });

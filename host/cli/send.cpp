@@ -28,7 +28,9 @@ struct SendArguments {
 };
 
 std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 // Batches of a file as messages: `tensor` where all columns are numbers, else `jsonl`.
@@ -44,7 +46,9 @@ class Batches {
   std::size_t rows() const { return data_.records.count; }
   std::size_t a_pass() const { return (rows() + arguments_.batch - 1) / arguments_.batch; }
   std::size_t count() const { return a_pass() * arguments_.repeat; }
-  std::size_t rows_of(std::size_t i) const { return std::min(arguments_.batch, rows() - i % a_pass() * arguments_.batch); }
+  std::size_t rows_of(std::size_t i) const {
+    return std::min(arguments_.batch, rows() - i % a_pass() * arguments_.batch);
+  }
 
   /// Header and payload of batch i; acked batches carry producer and seq.
   std::vector<std::string> frames(std::size_t i, const std::string& producer, std::uint64_t seq) const {
@@ -75,11 +79,13 @@ class Batches {
     const std::size_t width = data_.schema.fields.size();
     std::vector<T> values(count * width);
     for (std::size_t r = 0; r < count; ++r)
-      for (std::size_t c = 0; c < width; ++c) values[r * width + c] = static_cast<T>(data_.records.columns[c].numbers[begin + r]);
+      for (std::size_t c = 0; c < width; ++c)
+        values[r * width + c] = static_cast<T>(data_.records.columns[c].numbers[begin + r]);
     return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
   }
 
-  void add_sidecars(std::size_t begin, std::size_t count, Json& header, std::vector<std::string>& frames) const {
+  void add_sidecars(std::size_t begin, std::size_t count, Json& header,
+                    std::vector<std::string>& frames) const {
     Json names = Json::array();
     const auto texts = [&](const char* name, const engine::Texts& from) {
       if (from.empty()) return;
@@ -92,7 +98,8 @@ class Batches {
     if (arguments_.time_now || !data_.records.time.empty()) {
       names.push_back("time");
       std::vector<std::int64_t> times(count, arguments_.time_now ? now_ns() : 0);
-      if (!arguments_.time_now) std::copy_n(data_.records.time.begin() + static_cast<std::ptrdiff_t>(begin), count, times.begin());
+      if (!arguments_.time_now)
+        std::copy_n(data_.records.time.begin() + static_cast<std::ptrdiff_t>(begin), count, times.begin());
       frames.emplace_back(reinterpret_cast<const char*>(times.data()), count * sizeof(std::int64_t));
     }
     texts("id", data_.records.id);
@@ -111,10 +118,12 @@ class Batches {
         else
           event[name] = std::isnan(column.numbers[r]) ? Json(nullptr) : Json(column.numbers[r]);
       }
-      if (!data_.records.entity.empty()) event[arguments_.columns.entity] = std::string(data_.records.entity[r]);
+      if (!data_.records.entity.empty())
+        event[arguments_.columns.entity] = std::string(data_.records.entity[r]);
       if (!data_.records.id.empty()) event[arguments_.columns.id] = std::string(data_.records.id[r]);
       if (!data_.records.time.empty()) event[arguments_.columns.time] = data_.records.time[r];
-      if (arguments_.time_now) event[arguments_.columns.time.empty() ? "time" : arguments_.columns.time] = now_ns();
+      if (arguments_.time_now)
+        event[arguments_.columns.time.empty() ? "time" : arguments_.columns.time] = now_ns();
       text += event.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
     }
     return text;
@@ -134,7 +143,8 @@ std::size_t payload_bytes(const std::vector<std::string>& frames) {
 bool send_frames(zmq::socket_t& socket, const std::vector<std::string>& frames, zmq::send_flags flags) {
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const auto more = i + 1 < frames.size() ? zmq::send_flags::sndmore : zmq::send_flags::none;
-    if (!socket.send(zmq::buffer(frames[i]), flags | more)) return false;  // only the first frame can fail to queue
+    if (!socket.send(zmq::buffer(frames[i]), flags | more))
+      return false;  // only the first frame can fail to queue
   }
   return true;
 }
@@ -145,7 +155,9 @@ class Pace {
   explicit Pace(double rate) : rate_(rate) {}
   /// When the next batch may go.
   SteadyClock::time_point due() const {
-    return rate_ > 0 ? start_ + std::chrono::duration_cast<SteadyClock::duration>(std::chrono::duration<double>(events_ / rate_)) : start_;
+    return rate_ > 0 ? start_ + std::chrono::duration_cast<SteadyClock::duration>(
+                                    std::chrono::duration<double>(events_ / rate_))
+                     : start_;
   }
   void sent(std::size_t events) { events_ += static_cast<double>(events); }
 
@@ -161,8 +173,10 @@ struct Counts {
   void print(const std::string& verb) const {
     const double seconds = std::chrono::duration<double>(SteadyClock::now() - start).count();
     std::cout << verb << ' ' << events << " events in " << batches << " batches in " << seconds << " s ("
-              << static_cast<std::uint64_t>(static_cast<double>(events) / std::max(seconds, 1e-9)) << " events/s)";
-    if (batches_refused || rows_refused) std::cout << "; refused " << batches_refused << " batches and " << rows_refused << " rows";
+              << static_cast<std::uint64_t>(static_cast<double>(events) / std::max(seconds, 1e-9))
+              << " events/s)";
+    if (batches_refused || rows_refused)
+      std::cout << "; refused " << batches_refused << " batches and " << rows_refused << " rows";
     if (resent) std::cout << "; sent again " << resent << " batches";
     std::cout << '\n';
   }
@@ -180,20 +194,26 @@ int send_lossy(const SendArguments& arguments, const Batches& batches) {
   for (std::size_t i = 0; i < batches.count(); ++i) {
     std::this_thread::sleep_until(pace.due());
     if (!send_frames(socket, batches.frames(i, "", 0), zmq::send_flags::none))
-      throw UsageError("--to: found nobody taking messages at " + arguments.to + " for " + std::to_string(arguments.timeout_s) + " s");
+      throw UsageError("--to: found nobody taking messages at " + arguments.to + " for " +
+                       std::to_string(arguments.timeout_s) + " s");
     counts.events += batches.rows_of(i);
     ++counts.batches;
     pace.sent(batches.rows_of(i));
-    line.show(static_cast<double>(i + 1) / static_cast<double>(batches.count()), std::to_string(counts.events) + " events");
+    line.show(static_cast<double>(i + 1) / static_cast<double>(batches.count()),
+              std::to_string(counts.events) + " events");
   }
   counts.print("sent");
   return exit_done;
 }
 
-// The producer's side of acked delivery (docs/wire.md): hello, credits, acks, and sending again what was not settled.
+// The producer's side of acked delivery (docs/wire.md): hello, credits, acks, and sending again what was not
+// settled.
 class AckedSender {
  public:
-  AckedSender(const SendArguments& arguments, const Batches& batches) : arguments_(arguments), batches_(batches) { connect(); }
+  AckedSender(const SendArguments& arguments, const Batches& batches)
+      : arguments_(arguments), batches_(batches) {
+    connect();
+  }
 
   int run() {
     ProgressLine line("send");
@@ -210,18 +230,22 @@ class AckedSender {
         receive(std::chrono::milliseconds(0));
       } else {
         const bool paced = greeted_ && next_ < batches_.count() && now < pace.due();
-        const auto wait = paced ? std::chrono::duration_cast<std::chrono::milliseconds>(pace.due() - now) + std::chrono::milliseconds(1)
+        const auto wait = paced ? std::chrono::duration_cast<std::chrono::milliseconds>(pace.due() - now) +
+                                      std::chrono::milliseconds(1)
                                 : std::chrono::milliseconds(100);
         receive(std::min(wait, std::chrono::milliseconds(100)));
       }
-      if (SteadyClock::now() - heard_ > std::chrono::duration<double>(arguments_.timeout_s) && (next_ > settled_ || !greeted_)) {
+      if (SteadyClock::now() - heard_ > std::chrono::duration<double>(arguments_.timeout_s) &&
+          (next_ > settled_ || !greeted_)) {
         if (++silences_ >= 3)
-          throw UsageError("--to: found no answer from " + arguments_.to + " in " + std::to_string(3 * arguments_.timeout_s) +
-                           " s; settled " + std::to_string(settled_) + " of " + std::to_string(batches_.count()) + " batches");
+          throw UsageError("--to: found no answer from " + arguments_.to + " in " +
+                           std::to_string(3 * arguments_.timeout_s) + " s; settled " +
+                           std::to_string(settled_) + " of " + std::to_string(batches_.count()) + " batches");
         connect();
       }
-      line.show(static_cast<double>(settled_) / static_cast<double>(std::max<std::size_t>(batches_.count(), 1)),
-                std::to_string(counts_.events) + " events acknowledged");
+      line.show(
+          static_cast<double>(settled_) / static_cast<double>(std::max<std::size_t>(batches_.count(), 1)),
+          std::to_string(counts_.events) + " events acknowledged");
     }
     counts_.print("acknowledged");
     return exit_done;
@@ -242,7 +266,8 @@ class AckedSender {
     if (pending_.empty()) pending_ = batches_.frames(next_, arguments_.producer, first_seq_ + next_);
     const std::size_t bytes = payload_bytes(pending_);
     if (bytes > batch_bytes_max_)
-      throw UsageError("--batch: found batches of " + std::to_string(bytes) + " bytes, allowed at most " + std::to_string(batch_bytes_max_));
+      throw UsageError("--batch: found batches of " + std::to_string(bytes) + " bytes, allowed at most " +
+                       std::to_string(batch_bytes_max_));
     if (bytes > credit_ || !send_frames(socket_, pending_, zmq::send_flags::dontwait)) return false;
     credit_ -= bytes;
     pending_.clear();
@@ -251,7 +276,8 @@ class AckedSender {
   }
 
   void go_back_to(std::uint64_t seq) {
-    next_ = std::max<std::size_t>(settled_, seq > first_seq_ ? static_cast<std::size_t>(seq - first_seq_) : 0);
+    next_ =
+        std::max<std::size_t>(settled_, seq > first_seq_ ? static_cast<std::size_t>(seq - first_seq_) : 0);
     pending_.clear();
   }
 
@@ -293,10 +319,13 @@ class AckedSender {
 
   void take_nack(const Json& reply) {
     const std::string reason = reply.value("reason", "");
-    if (reply["nack"].is_null()) throw UsageError("--producer: found '" + arguments_.producer + "' " + reason + " by another connection of that name");
+    if (reply["nack"].is_null())
+      throw UsageError("--producer: found '" + arguments_.producer + "' " + reason +
+                       " by another connection of that name");
     if (reply.value("retry", false)) {
       go_back_to(reply.value("expected", first_seq_ + settled_));
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));  // what it refuses for now it needs a moment for
+      std::this_thread::sleep_for(
+          std::chrono::milliseconds(20));  // what it refuses for now it needs a moment for
       return;
     }
     if (reply.contains("rows")) {
@@ -304,7 +333,9 @@ class AckedSender {
     } else {
       ++counts_.batches_refused;
     }
-    if (complaints_++ < 5) std::cerr << "batch " << reply["nack"] << " refused: " << reason << (reply.contains("rows") ? reply["rows"].dump() : "") << '\n';
+    if (complaints_++ < 5)
+      std::cerr << "batch " << reply["nack"] << " refused: " << reason
+                << (reply.contains("rows") ? reply["rows"].dump() : "") << '\n';
   }
 
   const SendArguments& arguments_;
@@ -327,10 +358,12 @@ int send(SendArguments& arguments) {
     arguments.producer = std::string("send-") + host;
   }
   DataFile data = read_data(arguments.data, arguments.columns);
-  if (data.records.count == 0) throw InvalidData(arguments.data + ":1: (rows): found none, allowed at least one");
+  if (data.records.count == 0)
+    throw InvalidData(arguments.data + ":1: (rows): found none, allowed at least one");
   const Batches batches(arguments, std::move(data));
   try {
-    return arguments.delivery == Delivery::lossy ? send_lossy(arguments, batches) : AckedSender(arguments, batches).run();
+    return arguments.delivery == Delivery::lossy ? send_lossy(arguments, batches)
+                                                 : AckedSender(arguments, batches).run();
   } catch (const zmq::error_t& error) {
     throw UsageError("--to: found '" + arguments.to + "': " + error.what());
   } catch (const Json::exception& error) {
@@ -346,16 +379,27 @@ void add_send(CLI::App& app, Action& chosen) {
   command->add_option("--to", arguments->to, "The host's ingest endpoint")->required();
   command->add_option("--stream", arguments->stream, "Which stream")->required();
   command->add_option("--data", arguments->data, "Rows: .csv, .npy, .npz, .arrow, .feather")->required();
-  command->add_option("--delivery", arguments->delivery, "lossy (default) or acked, as the endpoint is configured")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Delivery>{{"acked", Delivery::acked}, {"lossy", Delivery::lossy}}));
-  command->add_option("--batch", arguments->batch, "Rows a batch (default 1024)")->check(CLI::Range(1u, 1u << 24));
-  command->add_option("--rate", arguments->rate, "Events a second (default: as fast as it goes)")->check(CLI::NonNegativeNumber);
-  command->add_option("--repeat", arguments->repeat, "Times the file is sent (default 1)")->check(CLI::Range(1u, 1u << 30));
-  command->add_option("--producer", arguments->producer, "acked: the producer's name (default: send-HOSTNAME)");
-  command->add_option("--timeout", arguments->timeout_s, "Seconds without an answer before it tries again (default 30)")->check(CLI::PositiveNumber);
+  command
+      ->add_option("--delivery", arguments->delivery,
+                   "lossy (default) or acked, as the endpoint is configured")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, Delivery>{{"acked", Delivery::acked}, {"lossy", Delivery::lossy}}));
+  command->add_option("--batch", arguments->batch, "Rows a batch (default 1024)")
+      ->check(CLI::Range(1u, 1u << 24));
+  command->add_option("--rate", arguments->rate, "Events a second (default: as fast as it goes)")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--repeat", arguments->repeat, "Times the file is sent (default 1)")
+      ->check(CLI::Range(1u, 1u << 30));
+  command->add_option("--producer", arguments->producer,
+                      "acked: the producer's name (default: send-HOSTNAME)");
+  command
+      ->add_option("--timeout", arguments->timeout_s,
+                   "Seconds without an answer before it tries again (default 30)")
+      ->check(CLI::PositiveNumber);
   command->add_flag("--time-now", arguments->time_now, "Stamp events with the time of sending");
   add_column_options(*command, arguments->columns);
-  command->footer("Example: lanner send --to tcp://127.0.0.1:5555 --stream checkout --data today.csv --delivery acked");
+  command->footer(
+      "Example: lanner send --to tcp://127.0.0.1:5555 --stream checkout --data today.csv --delivery acked");
   command->callback([&chosen, arguments] { chosen = [arguments] { return send(*arguments); }; });
 }
 

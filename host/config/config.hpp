@@ -37,11 +37,11 @@ struct ModelConfig {
 
 /// A stream that starts with no model collects, fits, calibrates and swaps in.
 struct LearnConfig {
-  std::size_t rows = 5000;             ///< 0: by time
-  std::int64_t for_ns = 0;             ///< 0: by rows
+  std::size_t rows = 5000;  ///< 0: by time
+  std::int64_t for_ns = 0;  ///< 0: by rows
   FitConfig fit;
-  std::filesystem::path save;          ///< where the fitted model is kept; empty: in memory only
-  std::string name;                    ///< of the model; default: the stream's
+  std::filesystem::path save;  ///< where the fitted model is kept; empty: in memory only
+  std::string name;            ///< of the model; default: the stream's
 };
 
 struct StreamConfig {
@@ -55,7 +55,7 @@ struct StreamConfig {
 };
 
 struct IngestConfig {
-  std::string bind;                    ///< ZeroMQ endpoint
+  std::string bind;  ///< ZeroMQ endpoint
   Delivery delivery = Delivery::acked;
   Durable durable = Durable::scored;
   std::uint64_t credit_bytes = 64u << 20;
@@ -64,20 +64,20 @@ struct IngestConfig {
 
 struct PublishConfig {
   std::string bind;
-  int queue_messages_max = 1000;       ///< per subscriber, beyond which messages to it are dropped (and counted)
+  int queue_messages_max = 1000;  ///< per subscriber, beyond which messages to it are dropped (and counted)
 };
 
 struct DeviceConfig {
   std::string prefer = "cpu", otherwise = "cpu";
-  bool required = false;               ///< `require:` instead of `prefer:`
-  std::size_t batch_max = 8192;        ///< rows a slot
+  bool required = false;         ///< `require:` instead of `prefer:`
+  std::size_t batch_max = 8192;  ///< rows a slot
   double wait_ms_max = 2;
   std::size_t slots = 4;
-  unsigned threads = 0;                ///< 0: LANNER_THREADS, or the CPUs there are
+  unsigned threads = 0;  ///< 0: LANNER_THREADS, or the CPUs there are
 };
 
 struct ApiConfig {
-  std::string bind;                    ///< HOST:PORT; empty: none
+  std::string bind;  ///< HOST:PORT; empty: none
 };
 
 struct LogConfig {

@@ -32,14 +32,22 @@ std::optional<std::int64_t> parse_duration_ns(std::string_view text) {
   std::string_view unit;
   if (!split(text, number, unit)) return std::nullopt;
   double ns = 0;
-  if (unit == "ns") ns = 1;
-  else if (unit == "us") ns = 1e3;
-  else if (unit == "ms") ns = 1e6;
-  else if (unit == "s") ns = 1e9;
-  else if (unit == "m" || unit == "min") ns = 60e9;
-  else if (unit == "h") ns = 3600e9;
-  else if (unit == "d") ns = 86400e9;
-  else return std::nullopt;
+  if (unit == "ns")
+    ns = 1;
+  else if (unit == "us")
+    ns = 1e3;
+  else if (unit == "ms")
+    ns = 1e6;
+  else if (unit == "s")
+    ns = 1e9;
+  else if (unit == "m" || unit == "min")
+    ns = 60e9;
+  else if (unit == "h")
+    ns = 3600e9;
+  else if (unit == "d")
+    ns = 86400e9;
+  else
+    return std::nullopt;
   if (number * ns > 9.0e18) return std::nullopt;
   return static_cast<std::int64_t>(std::llround(number * ns));
 }
@@ -49,11 +57,16 @@ std::optional<std::uint64_t> parse_bytes(std::string_view text) {
   std::string_view unit;
   if (!split(text, number, unit)) return std::nullopt;
   double factor = 0;
-  if (unit.empty() || unit == "B") factor = 1;
-  else if (unit == "KiB") factor = 1024;
-  else if (unit == "MiB") factor = 1024.0 * 1024;
-  else if (unit == "GiB") factor = 1024.0 * 1024 * 1024;
-  else return std::nullopt;
+  if (unit.empty() || unit == "B")
+    factor = 1;
+  else if (unit == "KiB")
+    factor = 1024;
+  else if (unit == "MiB")
+    factor = 1024.0 * 1024;
+  else if (unit == "GiB")
+    factor = 1024.0 * 1024 * 1024;
+  else
+    return std::nullopt;
   const double bytes = number * factor;
   if (bytes > 9.0e15 || bytes != std::floor(bytes)) return std::nullopt;
   return static_cast<std::uint64_t>(bytes);

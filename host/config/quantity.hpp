@@ -12,7 +12,8 @@ namespace lanner::host {
 bool parse_whole(std::string_view, std::uint64_t& into);
 /// Finite, the whole text.
 bool parse_number(std::string_view, double& into);
-/// "500ms", "30s", "5m", "1h", "7d", with decimals ("1.5h"); nullopt for anything else, negatives and overflow.
+/// "500ms", "30s", "5m", "1h", "7d", with decimals ("1.5h"); nullopt for anything else, negatives and
+/// overflow.
 std::optional<std::int64_t> parse_duration_ns(std::string_view);
 /// "65536", "64 KiB", "16MiB", "1 GiB".
 std::optional<std::uint64_t> parse_bytes(std::string_view);

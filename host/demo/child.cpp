@@ -26,14 +26,17 @@ Child::Child(const std::vector<std::string>& command, const std::string& log) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   const std::string target = log.empty() ? "/dev/null" : log;
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, target.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, target.c_str(), O_WRONLY | O_CREAT | O_APPEND,
+                                   0644);
   posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
   const int error = posix_spawn(&pid_, command[0].c_str(), &actions, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (error) throw std::system_error(error, std::generic_category(), command[0]);
 }
 
-Child::~Child() { stop(); }
+Child::~Child() {
+  stop();
+}
 
 bool Child::running() {
   if (pid_ < 0) return false;
@@ -45,14 +48,17 @@ bool Child::running() {
 void Child::stop() {
   if (pid_ < 0) return;
   kill(pid_, SIGTERM);
-  for (int tries = 0; tries < 100 && running(); ++tries) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  for (int tries = 0; tries < 100 && running(); ++tries)
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
   if (pid_ < 0) return;
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
   pid_ = -1;
 }
 
-std::string own_path() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
+std::string own_path() {
+  return std::filesystem::read_symlink("/proc/self/exe").string();
+}
 
 int free_port() {
   const int probe = socket(AF_INET, SOCK_STREAM, 0);

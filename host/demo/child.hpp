@@ -10,7 +10,8 @@ namespace lanner::host {
 
 class Child {
  public:
-  /// Starts it; its output goes to `log` (appended), or is discarded where that is empty. Throws std::system_error.
+  /// Starts it; its output goes to `log` (appended), or is discarded where that is empty. Throws
+  /// std::system_error.
   Child(const std::vector<std::string>& command, const std::string& log);
   /// SIGTERM, and SIGKILL where that hasn't helped within 10 s.
   ~Child();

@@ -27,9 +27,12 @@ using Json = nlohmann::json;
 
 volatile std::sig_atomic_t interrupted = 0;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
-// How many of n quiet events may be flagged at this rate before chance is no excuse: the 99.9 % point of the binomial.
+// How many of n quiet events may be flagged at this rate before chance is no excuse: the 99.9 % point of the
+// binomial.
 std::size_t flagged_at_most(std::size_t n, double rate) {
   double probability = std::pow(1 - rate, static_cast<double>(n)), sum = probability;
   std::size_t k = 0;
@@ -53,10 +56,12 @@ Addresses with_free_ports(const std::filesystem::path& from, const std::filesyst
   std::string yaml = text.str();
   const auto move = [&](const std::string& address, const std::string& prefix) {
     const std::string moved = prefix + "127.0.0.1:" + std::to_string(free_port());
-    for (std::size_t at = 0; (at = yaml.find(address, at)) != std::string::npos; at += moved.size()) yaml.replace(at, address.size(), moved);
+    for (std::size_t at = 0; (at = yaml.find(address, at)) != std::string::npos; at += moved.size())
+      yaml.replace(at, address.size(), moved);
     return moved;
   };
-  Addresses addresses{move(config.ingest.at(0).bind, "tcp://"), move(config.publish.at(0).bind, "tcp://"), move(config.api.bind, "")};
+  Addresses addresses{move(config.ingest.at(0).bind, "tcp://"), move(config.publish.at(0).bind, "tcp://"),
+                      move(config.api.bind, "")};
   std::ofstream(to) << yaml;
   return addresses;
 }
@@ -109,7 +114,9 @@ T item(const zmq::message_t& frame, std::size_t i) {
 class Demo {
  public:
   explicit Demo(const DemoOptions& options)
-      : options_(options), terminal_(isatty(STDOUT_FILENO)), config_(read_config(options.config)),
+      : options_(options),
+        terminal_(isatty(STDOUT_FILENO)),
+        config_(read_config(options.config)),
         stream_(config_.streams.at(0)) {
     std::string pattern = (std::filesystem::temp_directory_path() / "lanner-demo-XXXXXX").string();
     if (!mkdtemp(pattern.data())) throw std::system_error(errno, std::generic_category(), pattern);
@@ -123,16 +130,22 @@ class Demo {
   int run() {
     const Addresses addresses = with_free_ports(options_.config, folder_ / "demo.yaml");
     const auto* rule = std::get_if<engine::FalseAlarmRate>(&stream_.decide);
-    if (!rule) throw std::invalid_argument(options_.config.string() + ": the demo needs decide: {false_alarm_rate: ...}");
+    if (!rule)
+      throw std::invalid_argument(options_.config.string() +
+                                  ": the demo needs decide: {false_alarm_rate: ...}");
     rate_ = rule->rate;
     Listener listener(addresses.publish);
     Child host({own_path(), "serve", "--config", (folder_ / "demo.yaml").string()}, log());
-    Child metrics({own_path(), "machine-metrics", "--to", addresses.ingest, "--stream", stream_.name, "--every-ms", "100"}, log());
-    say("The host is up ({}, results on {}, http://{}/status). Its producer sends this machine's own metrics, ten times a second.",
+    Child metrics({own_path(), "machine-metrics", "--to", addresses.ingest, "--stream", stream_.name,
+                   "--every-ms", "100"},
+                  log());
+    say("The host is up ({}, results on {}, http://{}/status). Its producer sends this machine's own "
+        "metrics, ten times a second.",
         addresses.ingest, addresses.publish, addresses.api);
 
     if (!learn(listener, host, metrics)) return 1;
-    say("Learned what is normal here. Watching the quiet for {:.0f} s (budget: {} of all events) ...", options_.quiet_s, rate_);
+    say("Learned what is normal here. Watching the quiet for {:.0f} s (budget: {} of all events) ...",
+        options_.quiet_s, rate_);
     watch(listener, options_.quiet_s);
     quiet_ = timeline_.points.size();
     quiet_flagged_ = flagged_from(0);
@@ -140,7 +153,8 @@ class Demo {
     say("Now a real disturbance for {:.0f} s: busy loops, memory, disk writes.", options_.disturbance_s);
     timeline_.disturbed_from = timeline_.points.empty() ? 0 : timeline_.points.back().second;
     {
-      Child disturbance({own_path(), "disturb", "--seconds", fmt::format("{}", options_.disturbance_s)}, log());
+      Child disturbance({own_path(), "disturb", "--seconds", fmt::format("{}", options_.disturbance_s)},
+                        log());
       watch(listener, options_.disturbance_s);
     }
     timeline_.disturbed_to = timeline_.points.empty() ? 0 : timeline_.points.back().second;
@@ -151,11 +165,13 @@ class Demo {
 
     const int status = verdict();
     if (!options_.picture.empty()) {
-      std::ofstream(options_.picture) << draw_svg(timeline_, "This machine's own metrics: quiet, then a disturbance");
+      std::ofstream(options_.picture)
+          << draw_svg(timeline_, "This machine's own metrics: quiet, then a disturbance");
       say("Drawn: {}", options_.picture.string());
     }
     if (!options_.exit && !interrupted) {
-      say("\nStaying up (Ctrl-C ends it). Look at:\n  http://{0}/status   http://{0}/metrics   http://{0}/health/ready\n"
+      say("\nStaying up (Ctrl-C ends it). Look at:\n  http://{0}/status   http://{0}/metrics   "
+          "http://{0}/health/ready\n"
           "  {1} listen --from {2} --topic alerts.",
           addresses.api, own_path(), addresses.publish);
       while (!interrupted && host.running()) watch(listener, 1);
@@ -222,12 +238,14 @@ class Demo {
   }
 
   std::size_t learned_rows(const Json& status) const {
-    const Json pointer = status.value(Json::json_pointer("/streams/" + stream_.name + "/learning/rows"), Json(0));
+    const Json pointer =
+        status.value(Json::json_pointer("/streams/" + stream_.name + "/learning/rows"), Json(0));
     return pointer.is_number() ? pointer.get<std::size_t>() : 0;
   }
 
   void watch(Listener& listener, double seconds) {
-    const auto until = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    const auto until =
+        Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
     while (!interrupted && Clock::now() < until) {
       const auto heard = listener.next(std::chrono::milliseconds(100));
       if (!heard || !heard->header.is_object()) continue;
@@ -242,13 +260,13 @@ class Demo {
       const auto flag = item<std::uint8_t>(heard.frames[5], i);
       if (flag & engine::flag_refused) continue;
       timeline_.threshold = item<double>(heard.frames[4], i);
-      timeline_.points.push_back({seconds_since(started_), item<float>(heard.frames[2], i), item<double>(heard.frames[3], i),
-                                  (flag & engine::flag_anomalous) != 0});
+      timeline_.points.push_back({seconds_since(started_), item<float>(heard.frames[2], i),
+                                  item<double>(heard.frames[3], i), (flag & engine::flag_anomalous) != 0});
     }
     if (timeline_.points.empty()) return;
     const Point& last = timeline_.points.back();
-    draw(fmt::format("{} score {:10.3f}  p-value {:.2e}{}", sparkline(timeline_.points, 60, terminal_), last.score, last.p_value,
-                     last.flagged ? "  flagged" : ""));
+    draw(fmt::format("{} score {:10.3f}  p-value {:.2e}{}", sparkline(timeline_.points, 60, terminal_),
+                     last.score, last.p_value, last.flagged ? "  flagged" : ""));
   }
 
   void take_alert(const Json& alert) {
@@ -258,36 +276,43 @@ class Demo {
       strongest_ = score;
       timeline_.why.clear();
       for (const Json& part : alert.value("contributions", Json::array()))
-        timeline_.why.push_back({part.value("feature", ""), part["value"].is_number() ? part["value"].get<double>() : 0, part.value("share", 0.0)});
+        timeline_.why.push_back({part.value("feature", ""),
+                                 part["value"].is_number() ? part["value"].get<double>() : 0,
+                                 part.value("share", 0.0)});
     }
     if (shown_alerts_++) return;
     end_line();
-    fmt::print("\n{}ALERT{} {}  score {:.3f}, p-value {:.2e} (budget {})\n", terminal_ ? "\033[31;1m" : "", terminal_ ? "\033[0m" : "",
-               alert.value("event", ""), score, alert.value("p_value", 0.0), alert.value("threshold", 0.0));
+    fmt::print("\n{}ALERT{} {}  score {:.3f}, p-value {:.2e} (budget {})\n", terminal_ ? "\033[31;1m" : "",
+               terminal_ ? "\033[0m" : "", alert.value("event", ""), score, alert.value("p_value", 0.0),
+               alert.value("threshold", 0.0));
     std::size_t shown = 0;
     for (const Json& part : alert.value("contributions", Json::array())) {
       if (++shown > 5) break;
       std::string bar;
       for (int i = 0; i < static_cast<int>(30 * part.value("share", 0.0) + 0.5); ++i) bar += "█";
       fmt::print("  {:<28} {:>14.6g}  {:>3.0f} % {}\n", part.value("feature", ""),
-                 part["value"].is_number() ? part["value"].get<double>() : 0.0, 100 * part.value("share", 0.0), bar);
+                 part["value"].is_number() ? part["value"].get<double>() : 0.0,
+                 100 * part.value("share", 0.0), bar);
     }
     fmt::print("\n");
   }
 
   std::size_t flagged_from(std::size_t begin) const {
-    return static_cast<std::size_t>(std::count_if(timeline_.points.begin() + static_cast<std::ptrdiff_t>(begin), timeline_.points.end(),
-                                                  [](const Point& point) { return point.flagged; }));
+    return static_cast<std::size_t>(
+        std::count_if(timeline_.points.begin() + static_cast<std::ptrdiff_t>(begin), timeline_.points.end(),
+                      [](const Point& point) { return point.flagged; }));
   }
 
   int verdict() {
     const std::size_t allowed = flagged_at_most(quiet_, rate_);
     const bool kept = quiet_ > 0 && quiet_flagged_ <= allowed;
     // A disturbance is flagged when more of it is than chance could explain, and the host said why.
-    const bool flagged = disturbed_ > 0 && disturbed_flagged_ > flagged_at_most(disturbed_, rate_) && !timeline_.why.empty();
-    say("\nQuiet:        {} events, {} flagged; a budget of {} allows {} or fewer: {}", quiet_, quiet_flagged_, rate_, allowed,
-        kept ? "kept" : "NOT kept");
-    say("Disturbance:  {} events, {} flagged: {}", disturbed_, disturbed_flagged_, flagged ? "found" : "NOT found");
+    const bool flagged =
+        disturbed_ > 0 && disturbed_flagged_ > flagged_at_most(disturbed_, rate_) && !timeline_.why.empty();
+    say("\nQuiet:        {} events, {} flagged; a budget of {} allows {} or fewer: {}", quiet_,
+        quiet_flagged_, rate_, allowed, kept ? "kept" : "NOT kept");
+    say("Disturbance:  {} events, {} flagged: {}", disturbed_, disturbed_flagged_,
+        flagged ? "found" : "NOT found");
     return kept && flagged ? 0 : 1;
   }
 

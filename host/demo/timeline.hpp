@@ -22,13 +22,14 @@ struct Timeline {
   std::vector<Point> points;
   double disturbed_from = -1, disturbed_to = -1;  ///< seconds; negative: not yet
   double threshold = 0;
-  std::vector<Contribution> why;                  ///< of the strongest alert of the disturbance
+  std::vector<Contribution> why;  ///< of the strongest alert of the disturbance
 };
 
 /// The last `width` points' scores as a line of block characters, logarithmic, flagged ones in colour.
 std::string sparkline(const std::vector<Point>&, std::size_t width, bool colour);
 
-/// A drawing of the whole timeline: p-values on a logarithmic axis, the threshold, the disturbance, the contributions.
+/// A drawing of the whole timeline: p-values on a logarithmic axis, the threshold, the disturbance, the
+/// contributions.
 std::string draw_svg(const Timeline&, const std::string& title);
 
 }  // namespace lanner::host

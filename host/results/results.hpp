@@ -1,4 +1,5 @@
-// The results sink: files of scored rows, synced before the ack; and beside them how far each producer has come.
+// The results sink: files of scored rows, synced before the ack; and beside them how far each producer has
+// come.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +17,8 @@
 
 namespace lanner::host {
 
-/// One batch scored by one model, as sinks and publishers see it: views, n long each. entity, id and time may be empty
-/// (then ids are "<producer>:<seq>:<row>").
+/// One batch scored by one model, as sinks and publishers see it: views, n long each. entity, id and time may
+/// be empty (then ids are "<producer>:<seq>:<row>").
 struct ScoredRows {
   std::string_view stream, producer;
   std::uint64_t seq = 0;
@@ -56,19 +57,22 @@ class ResultsSink {
   virtual std::uint64_t rows_written() const = 0;
 };
 
-/// Files <directory>/<stream>-<UTC time>-<counter>.csv (or .arrow): header row producer,seq,row,id,entity,time,
-/// score,p_value,flag,threshold,model,model_hash. CSV: RFC 4180 quoting, lines end in a newline; floats are the shortest
-/// text that reads back to the same bits, a refused row's are `nan`; a missing time is empty. Arrow: one record batch a
-/// sync; the file is called .arrow.part until its footer is written, when it is rotated and at a clean stop.
+/// Files <directory>/<stream>-<UTC time>-<counter>.csv (or .arrow): header row
+/// producer,seq,row,id,entity,time, score,p_value,flag,threshold,model,model_hash. CSV: RFC 4180 quoting,
+/// lines end in a newline; floats are the shortest text that reads back to the same bits, a refused row's are
+/// `nan`; a missing time is empty. Arrow: one record batch a sync; the file is called .arrow.part until its
+/// footer is written, when it is rotated and at a clean stop.
 ///
-/// <directory>/producers.journal holds the settled positions and up to where each file was synced, in one checksummed
-/// record a sync. What a crash left in a file beyond that (rows never acknowledged, a torn last line) is cut at start and
-/// an unfinished Arrow file completed, so that each synced row is there exactly once. Files rotate at a sync, never
-/// between: call sync() regularly even where nothing waits for it. One process to a directory.
+/// <directory>/producers.journal holds the settled positions and up to where each file was synced, in one
+/// checksummed record a sync. What a crash left in a file beyond that (rows never acknowledged, a torn last
+/// line) is cut at start and an unfinished Arrow file completed, so that each synced row is there exactly
+/// once. Files rotate at a sync, never between: call sync() regularly even where nothing waits for it. One
+/// process to a directory.
 ///
-/// append, settle and sync throw std::system_error naming the path; after that, destroy the sink and open another: it
-/// goes on from the last sync that returned. Throws std::system_error / std::runtime_error where the directory can't be
-/// used, is used by another process, or its journal is damaged. `clock`: null for the machine's.
+/// append, settle and sync throw std::system_error naming the path; after that, destroy the sink and open
+/// another: it goes on from the last sync that returned. Throws std::system_error / std::runtime_error where
+/// the directory can't be used, is used by another process, or its journal is damaged. `clock`: null for the
+/// machine's.
 std::unique_ptr<ResultsSink> open_results(const ResultsOptions&, const Clock* clock = nullptr);
 
 }  // namespace lanner::host

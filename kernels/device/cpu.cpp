@@ -132,7 +132,8 @@ class CpuDevice final : public Device {
     grain = std::max<std::size_t>(grain, 1);
     FloatEnvironment environment;
     if (thread_count_ == 1 || count <= grain) {
-      for (std::size_t begin = 0; begin < count; begin += grain) task(begin, std::min(count, begin + grain), 0);
+      for (std::size_t begin = 0; begin < count; begin += grain)
+        task(begin, std::min(count, begin + grain), 0);
       return;
     }
     threads_.run(count, grain, task);

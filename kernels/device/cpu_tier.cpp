@@ -12,9 +12,12 @@ namespace lanner {
 
 std::string_view name(CpuTier tier) {
   switch (tier) {
-    case CpuTier::scalar: return "scalar";
-    case CpuTier::avx2: return "avx2";
-    case CpuTier::avx512: return "avx512";
+    case CpuTier::scalar:
+      return "scalar";
+    case CpuTier::avx2:
+      return "avx2";
+    case CpuTier::avx512:
+      return "avx512";
   }
   return "unknown";
 }
@@ -46,7 +49,8 @@ CpuTier chosen_cpu_tier() {
   if (!forced || !*forced) return available.back();
   const auto tier = parse_cpu_tier(forced);
   if (!tier)
-    throw std::invalid_argument(std::string("LANNER_CPU: found '") + forced + "', allowed: scalar, avx2, avx512");
+    throw std::invalid_argument(std::string("LANNER_CPU: found '") + forced +
+                                "', allowed: scalar, avx2, avx512");
   if (std::find(available.begin(), available.end(), *tier) == available.end())
     throw std::invalid_argument(std::string("LANNER_CPU: this machine has no ") + forced);
   return *tier;
@@ -58,7 +62,8 @@ unsigned chosen_threads() {
     unsigned threads = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), threads);
     if (error != std::errc() || end != word.data() + word.size() || threads == 0 || threads > 1024)
-      throw std::invalid_argument("LANNER_THREADS: found '" + std::string(word) + "', allowed: a number from 1 to 1024");
+      throw std::invalid_argument("LANNER_THREADS: found '" + std::string(word) +
+                                  "', allowed: a number from 1 to 1024");
     return threads;
   }
   cpu_set_t allowed;

@@ -36,12 +36,14 @@ enum class MemoryKind { device, pinned };
 class RangeTask {
  public:
   template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, RangeTask>)
-  RangeTask(F& callable)  // NOLINT(google-explicit-constructor): used like std::function_ref
+  requires(!std::is_same_v<std::remove_cvref_t<F>, RangeTask>)
+      RangeTask(F& callable)  // NOLINT(google-explicit-constructor): used like std::function_ref
       : object_(&callable), call_([](void* object, std::size_t begin, std::size_t end, unsigned worker) {
           (*static_cast<F*>(object))(begin, end, worker);
         }) {}
-  void operator()(std::size_t begin, std::size_t end, unsigned worker) const { call_(object_, begin, end, worker); }
+  void operator()(std::size_t begin, std::size_t end, unsigned worker) const {
+    call_(object_, begin, end, worker);
+  }
 
  private:
   void* object_;

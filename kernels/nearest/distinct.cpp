@@ -10,7 +10,9 @@ namespace {
 constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
 
 // Adding zero turns -0 into +0 and leaves every other value as it is.
-std::uint32_t bits(float value) { return std::bit_cast<std::uint32_t>(value + 0.0f); }
+std::uint32_t bits(float value) {
+  return std::bit_cast<std::uint32_t>(value + 0.0f);
+}
 
 std::uint64_t hash(const float* row, std::size_t width) {
   std::uint64_t h = 0x9E3779B97F4A7C15u ^ width;
@@ -35,8 +37,8 @@ ReferenceSet distinct_rows(Rows rows) {
   ReferenceSet set;
   set.width = rows.width;
 
-  // Open addressing; a slot holds the row's hash (upper half) beside its distinct index, so that a probe rarely
-  // has to look at the rows.
+  // Open addressing; a slot holds the row's hash (upper half) beside its distinct index, so that a probe
+  // rarely has to look at the rows.
   struct Slot {
     std::uint32_t hash = 0, distinct = none;
   };
@@ -49,7 +51,8 @@ ReferenceSet distinct_rows(Rows rows) {
     const auto check = static_cast<std::uint32_t>(h >> 32);
     std::size_t at = h & mask;
     while (slots[at].distinct != none &&
-           !(slots[at].hash == check && same(row, set.values.data() + slots[at].distinct * rows.width, rows.width)))
+           !(slots[at].hash == check &&
+             same(row, set.values.data() + slots[at].distinct * rows.width, rows.width)))
       at = (at + 1) & mask;
     if (slots[at].distinct == none) {
       slots[at] = {check, static_cast<std::uint32_t>(set.weight.size())};
@@ -61,7 +64,8 @@ ReferenceSet distinct_rows(Rows rows) {
   }
 
   set.member_begin.resize(set.distinct() + 1);
-  for (std::size_t i = 0; i < set.distinct(); ++i) set.member_begin[i + 1] = set.member_begin[i] + set.weight[i];
+  for (std::size_t i = 0; i < set.distinct(); ++i)
+    set.member_begin[i + 1] = set.member_begin[i] + set.weight[i];
   set.members.resize(rows.count);
   std::vector<std::uint32_t> next(set.member_begin.begin(), set.member_begin.end() - 1);
   for (std::size_t i = 0; i < rows.count; ++i)

@@ -16,7 +16,9 @@ namespace {
 
 constexpr std::size_t cell_rows_max = 256;
 
-std::size_t padded(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+std::size_t padded(std::size_t n, std::size_t to) {
+  return (n + to - 1) / to * to;
+}
 
 template <class T>
 void fill(Device& device, Array<T>& array, std::size_t n) {
@@ -25,10 +27,11 @@ void fill(Device& device, Array<T>& array, std::size_t n) {
 
 void check(const ReferenceSet& set) {
   const std::size_t n = set.distinct();
-  if (n == 0 || set.width == 0) throw std::invalid_argument("nearest: an index needs at least one reference row");
+  if (n == 0 || set.width == 0)
+    throw std::invalid_argument("nearest: an index needs at least one reference row");
   if (set.width > screen_width_max)
-    throw std::invalid_argument("nearest: rows of " + std::to_string(set.width) + " features, allowed: up to " +
-                                std::to_string(screen_width_max));
+    throw std::invalid_argument("nearest: rows of " + std::to_string(set.width) +
+                                " features, allowed: up to " + std::to_string(screen_width_max));
   if (set.values.size() != n * set.width || set.member_begin.size() != n + 1 || set.member_begin[0] != 0 ||
       set.member_begin[n] != set.members.size())
     throw std::invalid_argument("nearest: the reference set's parts do not fit together");
@@ -44,7 +47,8 @@ void check(const ReferenceSet& set) {
 // last is full to a multiple of `granule`, so that padding stays below one granule in all.
 class KdOrder {
  public:
-  KdOrder(const ReferenceSet& set, std::size_t granule) : set_(set), granule_(granule), order(set.distinct()) {
+  KdOrder(const ReferenceSet& set, std::size_t granule)
+      : set_(set), granule_(granule), order(set.distinct()) {
     std::iota(order.begin(), order.end(), 0u);
     divide(0, order.size());
   }
@@ -107,7 +111,8 @@ std::shared_ptr<const Index> make_index(Device& device, const ReferenceSet& set)
   return std::make_shared<CpuIndex>(device, set);
 }
 
-CpuIndex::CpuIndex(Device& device, const ReferenceSet& set) : tier_(device.tier()), threads_(device.threads()) {
+CpuIndex::CpuIndex(Device& device, const ReferenceSet& set)
+    : tier_(device.tier()), threads_(device.threads()) {
   const std::size_t n = set.distinct();
   view_.width = set.width;
   view_.row_stride = padded(set.width, row_padding);
@@ -121,8 +126,10 @@ CpuIndex::CpuIndex(Device& device, const ReferenceSet& set) : tier_(device.tier(
   fill(device, member_begin_, n + 1);
   std::copy(set.members.begin(), set.members.end(), members_.data());
   std::copy(set.member_begin.begin(), set.member_begin.end(), member_begin_.data());
-  if (tier_ == CpuTier::scalar) keep_plain(device, set);
-  else build_cells(device, set);
+  if (tier_ == CpuTier::scalar)
+    keep_plain(device, set);
+  else
+    build_cells(device, set);
 
   view_.rows = rows_.data();
   view_.weight = weight_.data();
@@ -202,7 +209,8 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
       double squared_norm = 0;
       for (std::size_t j = 0; j < width; ++j) {
         panel[j * lanes] = fma(scale, row[j], -centre[j]);
-        const double offset = fma(static_cast<double>(scale), static_cast<double>(row[j]), -static_cast<double>(centre[j]));
+        const double offset =
+            fma(static_cast<double>(scale), static_cast<double>(row[j]), -static_cast<double>(centre[j]));
         squared_norm = fma(offset, offset, squared_norm);
       }
       bias_.data()[at] = screen_bias(view_.bound, squared_norm);

@@ -1,10 +1,10 @@
 // How the cpu backend keeps a reference set. Internal.
 //
-// The SIMD tiers order the distinct rows by a kd-tree and cut them into cells of some hundred rows; a row's place
-// in that order is its position. A cell has a box, so that queries far from it skip it, and a centre, so that the
-// screen's error is relative to the cell's extent, not to the data's. Its rows stand in panels: panel_width rows
-// side by side, feature after feature, centred and scaled for the screen. The rows as they came stand beside them,
-// in the same order, for settling.
+// The SIMD tiers order the distinct rows by a kd-tree and cut them into cells of some hundred rows; a row's
+// place in that order is its position. A cell has a box, so that queries far from it skip it, and a centre,
+// so that the screen's error is relative to the cell's extent, not to the data's. Its rows stand in panels:
+// panel_width rows side by side, feature after feature, centred and scaled for the screen. The rows as they
+// came stand beside them, in the same order, for settling.
 //
 // The scalar tier keeps only the rows as they came, in the order of the set.
 #pragma once
@@ -31,10 +31,10 @@ struct IndexView {
   std::size_t row_stride = 0;     ///< width padded to row_padding
   std::size_t centre_stride = 0;  ///< width padded to centre_padding
   std::size_t distinct = 0;
-  std::size_t original = 0;  ///< rows, duplicates included
-  bool repeated = false;     ///< some distinct row stands for several
-  const float* rows = nullptr;              ///< [positions, row_stride]
-  const std::uint32_t* weight = nullptr;    ///< [positions]
+  std::size_t original = 0;                     ///< rows, duplicates included
+  bool repeated = false;                        ///< some distinct row stands for several
+  const float* rows = nullptr;                  ///< [positions, row_stride]
+  const std::uint32_t* weight = nullptr;        ///< [positions]
   const std::uint32_t* members = nullptr;       ///< as in the ReferenceSet
   const std::uint32_t* member_begin = nullptr;  ///< as in the ReferenceSet
 
@@ -50,9 +50,9 @@ struct IndexView {
   const float* centre = nullptr;               ///< [cells, centre_stride], scaled
   const float* low = nullptr;                  ///< [cells, width], scaled: the cell's box
   const float* high = nullptr;
-  const float* panels = nullptr;               ///< [panel, width, panel_width]
-  const float* bias = nullptr;                 ///< [positions]; infinite in padding
-  const float* extra = nullptr;                ///< [positions]
+  const float* panels = nullptr;  ///< [panel, width, panel_width]
+  const float* bias = nullptr;    ///< [positions]; infinite in padding
+  const float* extra = nullptr;   ///< [positions]
 };
 
 class CpuIndex final : public Index {

@@ -13,7 +13,9 @@ constexpr std::size_t alignment = 64;
 constexpr std::size_t group_max = 1024;
 constexpr std::size_t group_bytes = std::size_t{8} << 20;
 
-std::size_t padded(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+std::size_t padded(std::size_t n, std::size_t to) {
+  return (n + to - 1) / to * to;
+}
 
 // Hands out parts of a block one after the other; without a block it only counts.
 class Carver {
@@ -32,7 +34,8 @@ class Carver {
   std::size_t used_ = 0;
 };
 
-std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::byte* memory, Scratch& scratch) {
+std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::byte* memory,
+                  Scratch& scratch) {
   Carver carver(memory);
   const std::size_t buffer = padded(plan.capacity + buffer_slack, 16);
   scratch.state = carver.take<QueryState>(plan.group);
@@ -69,8 +72,10 @@ void check_search(const CpuIndex& index, Rows queries, std::size_t k, std::span<
   const auto fail = [](const std::string& what) { throw std::invalid_argument("nearest: " + what); };
   if (k == 0) fail("k must be at least 1");
   if (queries.count && (queries.width != index.width() || queries.stride < queries.width))
-    fail("queries have " + std::to_string(queries.width) + " features, the index " + std::to_string(index.width()));
-  if (!self.empty() && self.size() != queries.count) fail("self must name a row for every query, or be empty");
+    fail("queries have " + std::to_string(queries.width) + " features, the index " +
+         std::to_string(index.width()));
+  if (!self.empty() && self.size() != queries.count)
+    fail("self must name a row for every query, or be empty");
   for (std::uint32_t row : self)
     if (row != no_self && row >= index.distinct()) fail("self names a row that the index does not have");
 }
@@ -89,7 +94,8 @@ void run(Stream& stream, const Index& any_index, Job& job, std::span<const std::
   const auto address = reinterpret_cast<std::uintptr_t>(workspace.data());
   const std::size_t skipped = padded(address, alignment) - address;
   if (stream.device().threads() > index->threads())
-    throw std::invalid_argument("nearest: the stream has more threads than the device that the index was made for");
+    throw std::invalid_argument(
+        "nearest: the stream has more threads than the device that the index was made for");
   if (workspace.size() < skipped + job.plan.bytes * index->threads())
     throw std::invalid_argument("nearest: the workspace is too small");
   std::byte* const memory = workspace.data() + skipped;
@@ -107,8 +113,8 @@ void run(Stream& stream, const Index& any_index, Job& job, std::span<const std::
 
 }  // namespace
 
-// The group is as large as its workspace allows, so that a cell's tiles fill; but every thread gets a part of a
-// small batch.
+// The group is as large as its workspace allows, so that a cell's tiles fill; but every thread gets a part of
+// a small batch.
 Plan plan_search(const CpuIndex& index, std::size_t queries, std::size_t k, Count) {
   const IndexView& view = index.view();
   const bool screened = index.tier() != CpuTier::scalar;
@@ -118,7 +124,8 @@ Plan plan_search(const CpuIndex& index, std::size_t queries, std::size_t k, Coun
     plan.group = 1;
     plan.capacity = plan.keep + 1024;
   } else {
-    plan.capacity = std::min(padded(view.distinct, 16), padded(plan.keep + std::max<std::size_t>(plan.keep, 32), 16));
+    plan.capacity =
+        std::min(padded(view.distinct, 16), padded(plan.keep + std::max<std::size_t>(plan.keep, 32), 16));
     plan.homes = 1 + plan.keep / 128;
     const std::size_t share = padded((queries + index.threads() - 1) / index.threads(), tile_rows_max);
     Scratch none;
@@ -153,7 +160,8 @@ void search(Stream& stream, const Index& index, Rows queries, std::size_t k, Cou
 
 void distances(Stream& stream, const Index& index, Rows queries, std::size_t k, Count count, Summary summary,
                std::span<const std::uint32_t> self, std::span<std::byte> workspace, std::span<float> out) {
-  if (out.size() < queries.count) throw std::invalid_argument("nearest: room for fewer distances than queries");
+  if (out.size() < queries.count)
+    throw std::invalid_argument("nearest: room for fewer distances than queries");
   Job job;
   job.queries = queries;
   job.k = k;

@@ -1,9 +1,9 @@
 // What a search is made of on the cpu backend. Internal.
 //
 // Queries are taken in groups, each by one thread with its own part of the workspace. The screen writes what
-// survives its bound into a buffer per query; when that is full, the survivors' upper bounds give a new limit, and
-// what is beyond it is dropped; where the bounds are too loose for that, survivors are settled: their float64
-// chains are computed and the best kept. In the end all that is left is settled.
+// survives its bound into a buffer per query; when that is full, the survivors' upper bounds give a new
+// limit, and what is beyond it is dropped; where the bounds are too loose for that, survivors are settled:
+// their float64 chains are computed and the best kept. In the end all that is left is settled.
 #pragma once
 
 #include <cstddef>
@@ -22,25 +22,25 @@ struct Settled {
   std::uint32_t weight;
 };
 
-/// Queries are taken by tiles, whose rows have this many features side by side, so that a kernel addresses every
-/// row of a tile from one pointer.
+/// Queries are taken by tiles, whose rows have this many features side by side, so that a kernel addresses
+/// every row of a tile from one pointer.
 inline constexpr std::size_t tile_features = 64;
 inline constexpr std::size_t tile_rows_max = 12;
 /// A kernel looks for room after so many survivors of one query.
 inline constexpr std::size_t buffer_slack = 32;
 
 struct QueryState {
-  float* lower;             ///< of the survivors not yet settled: bounds of S (screen.hpp)
+  float* lower;  ///< of the survivors not yet settled: bounds of S (screen.hpp)
   float* upper;
   std::uint32_t* position;
-  std::uint32_t* weight;    ///< only if duplicates count
-  Settled* settled;         ///< the best of those settled so far, at most Plan::keep
+  std::uint32_t* weight;  ///< only if duplicates count
+  Settled* settled;       ///< the best of those settled so far, at most Plan::keep
   std::uint32_t count;
   std::uint32_t settled_count;
-  float limit;              ///< rows with S above it are not among the k nearest
-  std::uint32_t self;       ///< its own position (scalar tier: row), or no_self
-  bool bounded;             ///< small enough for the screen to say something about it
-  bool settling;            ///< the bounds proved too loose: settle whenever the buffer is full
+  float limit;         ///< rows with S above it are not among the k nearest
+  std::uint32_t self;  ///< its own position (scalar tier: row), or no_self
+  bool bounded;        ///< small enough for the screen to say something about it
+  bool settling;       ///< the bounds proved too loose: settle whenever the buffer is full
 };
 
 /// How a search is cut up; all sizes in items.

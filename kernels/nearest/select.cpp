@@ -12,8 +12,8 @@ constexpr auto before = [](const Settled& a, const Settled& b) {
   return a.squared < b.squared || (a.squared == b.squared && a.row < b.row);
 };
 
-// Sorts into `sorted`. Many entries are dealt out by distance first, since comparing them costs a hundred times
-// what dealing does; where distances crowd into few of the bins, comparing remains.
+// Sorts into `sorted`. Many entries are dealt out by distance first, since comparing them costs a hundred
+// times what dealing does; where distances crowd into few of the bins, comparing remains.
 Settled* in_order(Settled* entries, std::size_t count, const Scratch& scratch) {
   if (count < 48) {
     std::sort(entries, entries + count, before);
@@ -43,14 +43,14 @@ float distance_of(double squared) {
   return std::isfinite(distance) ? distance : std::numeric_limits<float>::max();
 }
 
-// The original rows that a distinct row may give. Where the query itself is to be left out, the last of them is
-// (which one matters only if another row is as near as the query is to itself).
+// The original rows that a distinct row may give. Where the query itself is to be left out, the last of them
+// is (which one matters only if another row is as near as the query is to itself).
 std::span<const std::uint32_t> members(const IndexView& index, const Settled& entry) {
   return {index.members + index.member_begin[entry.row], entry.weight};
 }
 
-// Of rows that tie at the k-th place, the `wanted` original rows of lowest index: replaces weights by how many
-// of each are taken. There are more than `wanted`.
+// Of rows that tie at the k-th place, the `wanted` original rows of lowest index: replaces weights by how
+// many of each are taken. There are more than `wanted`.
 void share_lowest(const IndexView& index, std::span<Settled> tied, std::size_t wanted) {
   const auto up_to = [&](const Settled& entry, std::uint32_t index_max) {
     const auto rows = members(index, entry);
@@ -61,8 +61,10 @@ void share_lowest(const IndexView& index, std::span<Settled> tied, std::size_t w
     const std::uint32_t middle = low + (high - low) / 2;
     std::size_t found = 0;
     for (const Settled& entry : tied) found += up_to(entry, middle);
-    if (found >= wanted) high = middle;
-    else low = middle + 1;
+    if (found >= wanted)
+      high = middle;
+    else
+      low = middle + 1;
   }
   for (Settled& entry : tied) entry.weight = static_cast<std::uint32_t>(up_to(entry, low));
 }
@@ -88,8 +90,8 @@ std::size_t cut(const Job& job, Settled* entries, std::size_t count) {
 
 }  // namespace
 
-// k entries suffice even where duplicates count: an original row of the k+1st distinct row in order of (distance,
-// first original row) has the first original rows of k others before it.
+// k entries suffice even where duplicates count: an original row of the k+1st distinct row in order of
+// (distance, first original row) has the first original rows of k others before it.
 std::uint32_t keep_nearest(const Job& job, Settled* entries, std::size_t count, double* kth) {
   const std::size_t k = job.k;
   *kth = std::numeric_limits<double>::infinity();
@@ -137,7 +139,8 @@ void finish(const Job& job, const Scratch& scratch, std::size_t query, std::size
     } else {
       double sum = 0, taken = 0;
       for (std::size_t i = 0; i < count; ++i) {
-        sum = fma(static_cast<double>(distance_of(entries[i].squared)), static_cast<double>(entries[i].weight), sum);
+        sum = fma(static_cast<double>(distance_of(entries[i].squared)),
+                  static_cast<double>(entries[i].weight), sum);
         taken += entries[i].weight;
       }
       job.summary[query] = static_cast<float>(sum / taken);

@@ -1,11 +1,11 @@
 // A register's worth of values, for the AVX2 and AVX-512 tiers. The names are those of
 // kernels/arithmetic/scalar.hpp, so that a formula written once gives the same bits in every lane.
 //
-// Everything here is a template over the tier and always inlined: a translation unit compiled for AVX-512 must
-// not leave behind a function that the linker could hand to code that runs on lesser machines.
+// Everything here is a template over the tier and always inlined: a translation unit compiled for AVX-512
+// must not leave behind a function that the linker could hand to code that runs on lesser machines.
 //
-// With LANNER_AVX512_LOWERED the Avx512 tier is compiled for AVX2 machines (a 512-bit register becomes a pair):
-// slow, but it runs the tier's own code where AVX-512 is missing.
+// With LANNER_AVX512_LOWERED the Avx512 tier is compiled for AVX2 machines (a 512-bit register becomes a
+// pair): slow, but it runs the tier's own code where AVX-512 is missing.
 #pragma once
 
 #include <immintrin.h>
@@ -43,10 +43,10 @@ struct Lanes {
   Vector v;
 
   Lanes() = default;
-  LANNER_INLINE Lanes(Vector vector) : v(vector) {}            // NOLINT(google-explicit-constructor)
-  LANNER_INLINE Lanes(T value) : v(value - Vector{}) {}        // NOLINT(google-explicit-constructor): broadcast
+  LANNER_INLINE Lanes(Vector vector) : v(vector) {}      // NOLINT(google-explicit-constructor)
+  LANNER_INLINE Lanes(T value) : v(value - Vector{}) {}  // NOLINT(google-explicit-constructor): broadcast
 
-  LANNER_INLINE static Lanes load(const T* from) {             // unaligned
+  LANNER_INLINE static Lanes load(const T* from) {  // unaligned
     Lanes r;
     __builtin_memcpy(&r.v, from, sizeof(Vector));
     return r;
@@ -187,8 +187,8 @@ LANNER_INLINE Lanes<Tier, double> round_even(Lanes<Tier, double> a) {
 }
 
 template <class Tier, class T, int width>
-LANNER_INLINE Lanes<Tier, T, width> select(typename Lanes<Tier, T, width>::Mask chosen, Lanes<Tier, T, width> yes,
-                                           Lanes<Tier, T, width> no) {
+LANNER_INLINE Lanes<Tier, T, width> select(typename Lanes<Tier, T, width>::Mask chosen,
+                                           Lanes<Tier, T, width> yes, Lanes<Tier, T, width> no) {
   return chosen.v ? yes.v : no.v;
 }
 template <class Tier, class T, int width>
@@ -238,14 +238,14 @@ LANNER_INLINE Lanes<Tier, double, width> from_bits(Lanes<Tier, std::int64_t, wid
   return typename Lanes<Tier, double, width>::Vector(a.v);
 }
 template <class Tier, class T, int width>
-  requires std::is_floating_point_v<T>
-LANNER_INLINE Lanes<Tier, T, width> absolute(Lanes<Tier, T, width> a) {
+requires std::is_floating_point_v<T> LANNER_INLINE Lanes<Tier, T, width> absolute(Lanes<Tier, T, width> a) {
   using Integer = typename Lanes<Tier, T, width>::Integer;
-  return from_bits(to_bits(a) & typename Lanes<Tier, T, width>::Mask(static_cast<Integer>(~Integer{0} ^ (Integer{1} << (sizeof(T) * 8 - 1)))));
+  return from_bits(to_bits(a) & typename Lanes<Tier, T, width>::Mask(
+                                    static_cast<Integer>(~Integer{0} ^ (Integer{1} << (sizeof(T) * 8 - 1)))));
 }
 template <class Tier, class T, int width>
-  requires std::is_floating_point_v<T>
-LANNER_INLINE typename Lanes<Tier, T, width>::Mask to_integer(Lanes<Tier, T, width> a) {
+requires std::is_floating_point_v<T> LANNER_INLINE typename Lanes<Tier, T, width>::Mask to_integer(
+    Lanes<Tier, T, width> a) {
   return __builtin_convertvector(a.v, typename Lanes<Tier, T, width>::Mask::Vector);
 }
 template <class Tier, int width>

@@ -26,13 +26,15 @@ TEST_P(Configuration, LearnsAndScores) {
   std::string pattern = (fs::temp_directory_path() / "lanner-config-XXXXXX").string();
   ASSERT_TRUE(mkdtemp(pattern.data()));
   const fs::path folder = pattern;
-  const std::string command = "/usr/bin/env PATH=/usr/bin:$PATH python3 " LANNER_SOURCE_DIR "/tests/configs/run_config.py " LANNER_BINARY_DIR
-                              "/bin/lanner " + GetParam() + " " + folder.string();
+  const std::string command = "/usr/bin/env PATH=/usr/bin:$PATH python3 " LANNER_SOURCE_DIR
+                              "/tests/configs/run_config.py " LANNER_BINARY_DIR "/bin/lanner " +
+                              GetParam() + " " + folder.string();
   const int status = std::system(command.c_str());
   std::stringstream log;
   log << std::ifstream(folder / "host.log").rdbuf();
   fs::remove_all(folder);
-  if (WIFEXITED(status) && (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127)) GTEST_SKIP() << "no python3 with pyzmq here";
+  if (WIFEXITED(status) && (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127))
+    GTEST_SKIP() << "no python3 with pyzmq here";
   EXPECT_EQ(status, 0) << log.str();
 }
 

@@ -1,5 +1,5 @@
-// The rules of the house that a compiler doesn't enforce: who may include whom, where intrinsics live, and that code
-// compiled for one CPU tier leaves nothing behind that the linker could hand to another.
+// The rules of the house that a compiler doesn't enforce: who may include whom, where intrinsics live, and
+// that code compiled for one CPU tier leaves nothing behind that the linker could hand to another.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -28,7 +28,8 @@ std::vector<fs::path> sources(const std::string& folder) {
   if (!fs::exists(root / folder)) return found;
   for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
     const auto ending = entry.path().extension();
-    if (ending == ".cpp" || ending == ".hpp" || ending == ".cu" || ending == ".cuh") found.push_back(entry.path());
+    if (ending == ".cpp" || ending == ".hpp" || ending == ".cu" || ending == ".cuh")
+      found.push_back(entry.path());
   }
   return found;
 }
@@ -75,7 +76,8 @@ TEST(House, DependenciesRunOneWay) {
 
 TEST(House, KernelsKnowNoFilesAndNoText) {
   for (const Include& include : includes("kernels"))
-    EXPECT_FALSE(any_prefix(include.included, {"fstream", "iostream", "filesystem", "yaml", "nlohmann", "spdlog", "zmq"}))
+    EXPECT_FALSE(any_prefix(include.included,
+                            {"fstream", "iostream", "filesystem", "yaml", "nlohmann", "spdlog", "zmq"}))
         << include.file << ':' << include.line << " includes " << include.included;
 }
 
@@ -102,7 +104,8 @@ TEST(House, StagesOfTheHostDoNotIncludeEachOther) {
 }
 
 TEST(House, NoFolderWithoutANoun) {
-  const std::set<std::string> forbidden{"common", "utils", "util", "core", "misc", "manager", "helper", "helpers"};
+  const std::set<std::string> forbidden{"common", "utils",   "util",   "core",
+                                        "misc",   "manager", "helper", "helpers"};
   for (const char* folder : {"kernels", "engine", "host", "tests", "bench", "bindings"}) {
     if (!fs::exists(root / folder)) continue;
     for (const auto& entry : fs::recursive_directory_iterator(root / folder))
@@ -131,7 +134,8 @@ TEST(House, TierObjectsLeaveNoFunctionsForOthers) {
     ++objects;
     for (const std::string& line : lines_of("nm -C --defined-only '" + entry.path().string() + "'")) {
       const bool weak = line.find(" W ") != std::string::npos || line.find(" V ") != std::string::npos;
-      const bool of_the_tier = line.find("Avx2") != std::string::npos || line.find("Avx512") != std::string::npos;
+      const bool of_the_tier =
+          line.find("Avx2") != std::string::npos || line.find("Avx512") != std::string::npos;
       EXPECT_TRUE(!weak || of_the_tier) << name << ": " << line;
     }
   }

@@ -1,7 +1,7 @@
-// Exact nearest neighbours, one thread, batches of 1024 unless said otherwise. Answers are checked against the
-// brute force of the tests before anything is timed. `of_ceiling` is the share of this core's float32 FMA rate
-// (measured in the same run, counting 2 operations a pair and feature, as if every pair were computed: cells that
-// a search skips make it exceed what a kernel could reach).
+// Exact nearest neighbours, one thread, batches of 1024 unless said otherwise. Answers are checked against
+// the brute force of the tests before anything is timed. `of_ceiling` is the share of this core's float32 FMA
+// rate (measured in the same run, counting 2 operations a pair and feature, as if every pair were computed:
+// cells that a search skips make it exceed what a kernel could reach).
 #include <benchmark/benchmark.h>
 #include <immintrin.h>
 #include <time.h>
@@ -27,7 +27,8 @@ double cpu_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-// Twelve independent chains: more than latency times ports. Assembly, since compilers keep arrays of them in memory.
+// Twelve independent chains: more than latency times ports. Assembly, since compilers keep arrays of them in
+// memory.
 constexpr int fma_rounds = 10000000;
 
 [[gnu::target("avx2,fma")]] double fma_flops_avx2() {
@@ -49,8 +50,8 @@ constexpr int fma_rounds = 10000000;
         "vfmadd231ps %12, %12, %9\n"
         "vfmadd231ps %12, %12, %10\n"
         "vfmadd231ps %12, %12, %11\n"
-        : "+x"(s[0]), "+x"(s[1]), "+x"(s[2]), "+x"(s[3]), "+x"(s[4]), "+x"(s[5]),
-          "+x"(s[6]), "+x"(s[7]), "+x"(s[8]), "+x"(s[9]), "+x"(s[10]), "+x"(s[11])
+        : "+x"(s[0]), "+x"(s[1]), "+x"(s[2]), "+x"(s[3]), "+x"(s[4]), "+x"(s[5]), "+x"(s[6]), "+x"(s[7]),
+          "+x"(s[8]), "+x"(s[9]), "+x"(s[10]), "+x"(s[11])
         : "x"(x));
   return 12.0 * sizeof x / 4 * 2 * fma_rounds / (cpu_seconds() - start);
 }
@@ -74,8 +75,8 @@ constexpr int fma_rounds = 10000000;
         "vfmadd231ps %12, %12, %9\n"
         "vfmadd231ps %12, %12, %10\n"
         "vfmadd231ps %12, %12, %11\n"
-        : "+v"(s[0]), "+v"(s[1]), "+v"(s[2]), "+v"(s[3]), "+v"(s[4]), "+v"(s[5]),
-          "+v"(s[6]), "+v"(s[7]), "+v"(s[8]), "+v"(s[9]), "+v"(s[10]), "+v"(s[11])
+        : "+v"(s[0]), "+v"(s[1]), "+v"(s[2]), "+v"(s[3]), "+v"(s[4]), "+v"(s[5]), "+v"(s[6]), "+v"(s[7]),
+          "+v"(s[8]), "+v"(s[9]), "+v"(s[10]), "+v"(s[11])
         : "v"(x));
   return 12.0 * sizeof x / 4 * 2 * fma_rounds / (cpu_seconds() - start);
 }
@@ -114,10 +115,11 @@ void check(const nearest::Index& index, Stream& stream, const Data& data, std::s
   std::vector<std::byte> workspace(index.workspace_bytes(some, k, nearest::Count::rows));
   std::vector<std::uint32_t> row(some * k), taken(some * k), count(some);
   std::vector<float> distance(some * k);
-  nearest::search(stream, index, static_cast<Rows>(data.queries).slice(0, some), k, nearest::Count::rows, {}, workspace,
-                  {k, row.data(), distance.data(), taken.data(), count.data()});
+  nearest::search(stream, index, static_cast<Rows>(data.queries).slice(0, some), k, nearest::Count::rows, {},
+                  workspace, {k, row.data(), distance.data(), taken.data(), count.data()});
   for (std::size_t i = 0; i < some; ++i) {
-    const test::Answer expected = brute.search(data.queries.row(i), k, nearest::Count::rows, nearest::no_self);
+    const test::Answer expected =
+        brute.search(data.queries.row(i), k, nearest::Count::rows, nearest::no_self);
     if (!std::equal(expected.row.begin(), expected.row.end(), &row[i * k]) ||
         !std::equal(expected.distance.begin(), expected.distance.end(), &distance[i * k])) {
       std::fprintf(stderr, "wrong answer for query %zu\n", i);
@@ -143,7 +145,8 @@ void search(benchmark::State& state, CpuTier tier, const std::string& kind, bool
   for (auto _ : state) {
     const Rows queries = static_cast<Rows>(rows.queries).slice(begin, begin + batch);
     if (distances_only)
-      nearest::distances(stream, *index, queries, k, nearest::Count::rows, nearest::Summary::kth, {}, workspace, distance);
+      nearest::distances(stream, *index, queries, k, nearest::Count::rows, nearest::Summary::kth, {},
+                         workspace, distance);
     else
       nearest::search(stream, *index, queries, k, nearest::Count::rows, {}, workspace,
                       {k, row.data(), distance.data(), taken.data(), count.data()});
@@ -151,8 +154,9 @@ void search(benchmark::State& state, CpuTier tier, const std::string& kind, bool
   }
   const double queries = static_cast<double>(state.iterations() * batch);
   state.counters["queries"] = benchmark::Counter(queries, benchmark::Counter::kIsRate);
-  state.counters["of_ceiling"] = benchmark::Counter(
-      queries * static_cast<double>(n) * static_cast<double>(width) * 2 / ceilings[tier], benchmark::Counter::kIsRate);
+  state.counters["of_ceiling"] =
+      benchmark::Counter(queries * static_cast<double>(n) * static_cast<double>(width) * 2 / ceilings[tier],
+                         benchmark::Counter::kIsRate);
 }
 
 void distinct(benchmark::State& state) {
@@ -163,7 +167,8 @@ void distinct(benchmark::State& state) {
 BENCHMARK(distinct)->Arg(570000)->Unit(benchmark::kMillisecond);
 
 void index(benchmark::State& state, CpuTier tier) {
-  const Data& rows = data("iso", static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
+  const Data& rows =
+      data("iso", static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
   const auto device = Device::cpu({tier, 1});
   const nearest::ReferenceSet set = nearest::distinct_rows(rows.references);
   for (auto _ : state) benchmark::DoNotOptimize(nearest::make_index(*device, set));
@@ -176,17 +181,24 @@ int main(int argc, char** argv) {
     if (tier == CpuTier::scalar) continue;
     const std::string tier_name(name(tier));
     benchmark::RegisterBenchmark(("index/" + tier_name).c_str(), index, tier)
-        ->Args({100000, 8})->Args({100000, 128})->Unit(benchmark::kMillisecond);
+        ->Args({100000, 8})
+        ->Args({100000, 128})
+        ->Unit(benchmark::kMillisecond);
     for (const char* kind : {"iso", "mix"})
       benchmark::RegisterBenchmark(("search/" + tier_name + "/" + kind).c_str(), search, tier, kind, false)
           ->ArgNames({"n", "width", "k", "batch"})
-          ->Args({100000, 8, 10, 1024})->Args({100000, 32, 10, 1024})->Args({100000, 128, 10, 1024})
-          ->Args({100000, 32, 1000, 1024})->Args({7000, 32, 700, 1024})
-          ->Args({100000, 32, 10, 16})->Args({100000, 32, 10, 1})
+          ->Args({100000, 8, 10, 1024})
+          ->Args({100000, 32, 10, 1024})
+          ->Args({100000, 128, 10, 1024})
+          ->Args({100000, 32, 1000, 1024})
+          ->Args({7000, 32, 700, 1024})
+          ->Args({100000, 32, 10, 16})
+          ->Args({100000, 32, 10, 1})
           ->Unit(benchmark::kMillisecond);
     benchmark::RegisterBenchmark(("distances/" + tier_name + "/iso").c_str(), search, tier, "iso", true)
         ->ArgNames({"n", "width", "k", "batch"})
-        ->Args({100000, 32, 10, 1024})->Args({100000, 32, 1000, 1024})
+        ->Args({100000, 32, 10, 1024})
+        ->Args({100000, 32, 1000, 1024})
         ->Unit(benchmark::kMillisecond);
   }
   benchmark::Initialize(&argc, argv);

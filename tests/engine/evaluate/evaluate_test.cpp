@@ -46,7 +46,8 @@ LabelledSet blob(std::size_t rows, std::size_t anomalies, std::uint64_t seed) {
 }
 
 double share(const LabelledSet& set, const std::vector<std::size_t>& rows) {
-  return static_cast<double>(std::count_if(rows.begin(), rows.end(), [&](std::size_t row) { return set.labels[row] != 0; })) /
+  return static_cast<double>(
+             std::count_if(rows.begin(), rows.end(), [&](std::size_t row) { return set.labels[row] != 0; })) /
          static_cast<double>(rows.size());
 }
 
@@ -59,7 +60,8 @@ TEST(Split, IsStratifiedSeededAndOfTheProtocolsSize) {
   EXPECT_EQ(one.training, split(middling, Protocol::adbench, 1).training);
   EXPECT_NE(one.training, split(middling, Protocol::adbench, 2).training);
   const std::set<std::size_t> training(one.training.begin(), one.training.end());
-  EXPECT_TRUE(std::none_of(one.test.begin(), one.test.end(), [&](std::size_t row) { return training.contains(row); }));
+  EXPECT_TRUE(std::none_of(one.test.begin(), one.test.end(),
+                           [&](std::size_t row) { return training.contains(row); }));
 
   const Split cut = split(large, Protocol::adbench, 1);
   EXPECT_EQ(cut.training.size() + cut.test.size(), 10'000u);
@@ -69,12 +71,15 @@ TEST(Split, IsStratifiedSeededAndOfTheProtocolsSize) {
   EXPECT_EQ(clean.training.size() + clean.test.size(), 200u);
 }
 
-TEST(Split, ASetOfOneClassIsRefused) { EXPECT_THROW(split(blob(100, 1, 1), Protocol::clean, 1), std::invalid_argument); }
+TEST(Split, ASetOfOneClassIsRefused) {
+  EXPECT_THROW(split(blob(100, 1, 1), Protocol::clean, 1), std::invalid_argument);
+}
 
 TEST(Evaluate, FindsWhatStandsApart) {
   const auto device = Device::cpu();
   const LabelledSet set = blob(1000, 5, 3);
-  const Evaluation result = evaluate(*device, set, split(set, Protocol::clean, 1), {"nearest_neighbours", {{"k", "10"}}}, 1);
+  const Evaluation result =
+      evaluate(*device, set, split(set, Protocol::clean, 1), {"nearest_neighbours", {{"k", "10"}}}, 1);
   EXPECT_EQ(result.set, "blob");
   EXPECT_GT(result.auc_roc, 0.99);
   EXPECT_GT(result.average_precision, 0.9);

@@ -40,11 +40,13 @@ class CommandLine : public ::testing::Test {
   }
 
   Outcome run(const std::string& arguments, const std::string& environment = "") const {
-    const std::string command = environment + " " LANNER_BINARY_DIR "/bin/lanner " + arguments + " 2>" + path("stderr");
+    const std::string command =
+        environment + " " LANNER_BINARY_DIR "/bin/lanner " + arguments + " 2>" + path("stderr");
     FILE* pipe = popen(command.c_str(), "r");
     Outcome outcome;
     std::array<char, 4096> buffer;
-    while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe)) outcome.out.append(buffer.data(), n);
+    while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe))
+      outcome.out.append(buffer.data(), n);
     const int status = pclose(pipe);
     outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     std::stringstream err;
@@ -72,7 +74,8 @@ class CommandLine : public ::testing::Test {
 };
 
 TEST_F(CommandLine, HelpHasAnExampleEverywhere) {
-  for (const char* command : {"fit", "score", "evaluate", "serve", "send", "listen", "check", "inspect", "devices"}) {
+  for (const char* command :
+       {"fit", "score", "evaluate", "serve", "send", "listen", "check", "inspect", "devices"}) {
     const Outcome outcome = run(std::string(command) + " --help");
     EXPECT_EQ(outcome.status, 0) << command;
     EXPECT_THAT(outcome.out, HasSubstr("Example")) << command;
@@ -93,14 +96,16 @@ TEST_F(CommandLine, UsageErrorsAreStatus2WithOneLine) {
 
 TEST_F(CommandLine, FitsScoresAndInspects) {
   const std::string data = rows(1000);
-  for (const char* detector : {"nearest_neighbours", "local_outlier_factor", "kernel_density", "histogram", "autoencoder"}) {
+  for (const char* detector :
+       {"nearest_neighbours", "local_outlier_factor", "kernel_density", "histogram", "autoencoder"}) {
     const Outcome fit = run("fit --data " + data + " --detector " + detector + " --out " + path("m.lanner"));
     ASSERT_EQ(fit.status, 0) << fit.err;
     const Outcome inspect = run("inspect " + path("m.lanner"));
     EXPECT_EQ(inspect.status, 0);
     EXPECT_THAT(inspect.out, HasSubstr(detector));
     EXPECT_THAT(inspect.out, HasSubstr("sha256:"));
-    const Outcome score = run("score --model " + path("m.lanner") + " --data " + data + " --out " + path("s.csv"));
+    const Outcome score =
+        run("score --model " + path("m.lanner") + " --data " + data + " --out " + path("s.csv"));
     ASSERT_EQ(score.status, 0) << score.err;
     std::ifstream scores(path("s.csv"));
     std::string line, last;
@@ -125,7 +130,8 @@ TEST_F(CommandLine, EveryTierGivesTheSameScores) {
   const std::string data = rows(700);
   ASSERT_EQ(run("fit --data " + data + " --out " + path("m.lanner")).status, 0);
   const auto score = [&](const std::string& tier, const std::string& out) {
-    return run("score --model " + path("m.lanner") + " --data " + data + " --out " + path(out), "LANNER_THREADS=1 LANNER_CPU=" + tier);
+    return run("score --model " + path("m.lanner") + " --data " + data + " --out " + path(out),
+               "LANNER_THREADS=1 LANNER_CPU=" + tier);
   };
   ASSERT_EQ(score("scalar", "scalar.npy").status, 0);
   const Outcome avx2 = score("avx2", "avx2.npy");
@@ -151,9 +157,13 @@ TEST_F(CommandLine, FaultsOfTheUserAreStatus2AndNameThePlace) {
       {"fit --data " + data, "--out"},
       {"score --model " + data + " --data " + data + " --out " + path("x.csv"), "rows.csv"},
       {"score --model /nowhere --data " + data + " --out " + path("x.csv"), "/nowhere"},
-      {"score --model " + path("m.lanner") + " --data " + text_column + " --out " + path("x.csv"), "b: found text, allowed numbers"},
-      {"score --model " + path("m.lanner") + " --data " + other_columns + " --out " + path("x.csv"), "b: found no such column"},
-      {"score --model " + path("m.lanner") + " --data " + data + " --out " + path("x.csv") + " --false-alarms-per-day 5", "--false-alarms-per-day"},
+      {"score --model " + path("m.lanner") + " --data " + text_column + " --out " + path("x.csv"),
+       "b: found text, allowed numbers"},
+      {"score --model " + path("m.lanner") + " --data " + other_columns + " --out " + path("x.csv"),
+       "b: found no such column"},
+      {"score --model " + path("m.lanner") + " --data " + data + " --out " + path("x.csv") +
+           " --false-alarms-per-day 5",
+       "--false-alarms-per-day"},
       {"inspect " + data, "rows.csv"},
       {"check --config /nowhere.yaml", "/nowhere.yaml:1:"},
       {"serve --model x", "--stream: found nothing"},
@@ -170,14 +180,18 @@ TEST_F(CommandLine, FaultsOfTheUserAreStatus2AndNameThePlace) {
 TEST_F(CommandLine, AForcedGpuThatIsNotThereIsStatus3) {
   const std::string data = rows(200);
   ASSERT_EQ(run("fit --data " + data + " --out " + path("m.lanner")).status, 0);
-  EXPECT_EQ(run("score --device cuda --model " + path("m.lanner") + " --data " + data + " --out " + path("x.csv")).status, 3);
+  EXPECT_EQ(
+      run("score --device cuda --model " + path("m.lanner") + " --data " + data + " --out " + path("x.csv"))
+          .status,
+      3);
   EXPECT_FALSE(fs::exists(path("x.csv")));
 }
 
 TEST_F(CommandLine, FalseDiscoveryRateOverTheFile) {
   const std::string data = rows(1000);
   ASSERT_EQ(run("fit --data " + data + " --out " + path("m.lanner")).status, 0);
-  const Outcome outcome = run("score --false-discovery-rate 0.1 --model " + path("m.lanner") + " --data " + data + " --out " + path("s.csv"));
+  const Outcome outcome = run("score --false-discovery-rate 0.1 --model " + path("m.lanner") + " --data " +
+                              data + " --out " + path("s.csv"));
   EXPECT_EQ(outcome.status, 0) << outcome.err;
 }
 

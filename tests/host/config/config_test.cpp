@@ -24,7 +24,9 @@ std::string faults(const std::string& yaml) {
   return "";
 }
 
-std::string faults_of_stream(const std::string& lines) { return faults("streams:\n  s:\n" + lines + rest); }
+std::string faults_of_stream(const std::string& lines) {
+  return faults("streams:\n  s:\n" + lines + rest);
+}
 
 TEST(Config, TheExampleOfTheDesignIsRead) {
   const Config config = parse_config(R"(
@@ -88,7 +90,9 @@ device: {slots: 1}
 )");
   EXPECT_THAT(text, HasSubstr("lanner.yaml:3: streams.s.lern: found an unknown key"));
   EXPECT_THAT(text, HasSubstr("did you mean 'learn'?"));
-  EXPECT_THAT(text, HasSubstr("lanner.yaml:4: streams.s.decide.false_alarm_rate: found '2', allowed a number above 0"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("lanner.yaml:4: streams.s.decide.false_alarm_rate: found '2', allowed a number above 0"));
   EXPECT_THAT(text, HasSubstr("lanner.yaml:6: streams.t.learn.rows: found 'none'"));
   EXPECT_THAT(text, HasSubstr("lanner.yaml:6: streams.t.learn.detector: found 'nearest_neighbors'"));
   EXPECT_THAT(text, HasSubstr("did you mean 'nearest_neighbours'?"));
@@ -109,14 +113,17 @@ TEST_P(BadConfig, IsRefusedWithFileLineAndKey) {
   EXPECT_THAT(text, HasSubstr("lanner.yaml:"));
 }
 
-std::string stream(const std::string& lines) { return "streams:\n  s:\n" + lines + rest; }
-std::string top(const std::string& lines) { return "streams: {s: {learn: {rows: 100}}}\n" + lines; }
+std::string stream(const std::string& lines) {
+  return "streams:\n  s:\n" + lines + rest;
+}
+std::string top(const std::string& lines) {
+  return "streams: {s: {learn: {rows: 100}}}\n" + lines;
+}
 
 INSTANTIATE_TEST_SUITE_P(
     Table, BadConfig,
     ::testing::Values(
-        BadCase{"empty", "", "streams: found nothing"},
-        BadCase{"not_yaml", "streams: [a", "(syntax)"},
+        BadCase{"empty", "", "streams: found nothing"}, BadCase{"not_yaml", "streams: [a", "(syntax)"},
         BadCase{"a_list", "- a\n- b\n", "(top): found a list, allowed a map"},
         BadCase{"a_word", "hello", "(top): found 'hello', allowed a map"},
         BadCase{"unknown_top_key", top("igest: []\n" + std::string(rest)), "igest: found an unknown key"},
@@ -124,62 +131,127 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"ingest_a_map", top("ingest: {zeromq: {}}\n"), "ingest: found a map"},
         BadCase{"ingest_empty", top("ingest: []\n"), "ingest: found a list"},
         BadCase{"unknown_source", top("ingest:\n  - kafka: {}\n"), "ingest.kafka: found an unknown key"},
-        BadCase{"no_bind", top("ingest:\n  - zeromq: {delivery: acked}\n"), "ingest.zeromq.bind: found nothing"},
-        BadCase{"bad_endpoint", top("ingest:\n  - zeromq: {bind: \"127.0.0.1:5555\"}\n"), "ingest.zeromq.bind: found '127.0.0.1:5555'"},
-        BadCase{"bad_port", top("ingest:\n  - zeromq: {bind: \"tcp://127.0.0.1:99999\"}\n"), "ingest.zeromq.bind: found"},
-        BadCase{"bad_delivery", top("ingest:\n  - zeromq: {bind: \"ipc:///tmp/x\", delivery: ack}\n"), "ingest.zeromq.delivery: found 'ack'"},
-        BadCase{"bad_durable", top("ingest:\n  - zeromq: {bind: \"ipc:///tmp/x\", durable: disk}\n"), "ingest.zeromq.durable: found 'disk'"},
-        BadCase{"bad_size", top("ingest:\n  - zeromq: {bind: \"ipc:///tmp/x\", batch_bytes_max: 3 parsecs}\n"), "batch_bytes_max: found '3 parsecs'"},
-        BadCase{"credit_below_batch", top("ingest:\n  - zeromq: {bind: \"ipc:///tmp/x\", credit_bytes: 1 MiB, batch_bytes_max: 2 MiB}\n"), "credit_bytes: found 1048576"},
+        BadCase{"no_bind", top("ingest:\n  - zeromq: {delivery: acked}\n"),
+                "ingest.zeromq.bind: found nothing"},
+        BadCase{"bad_endpoint", top("ingest:\n  - zeromq: {bind: \"127.0.0.1:5555\"}\n"),
+                "ingest.zeromq.bind: found '127.0.0.1:5555'"},
+        BadCase{"bad_port", top("ingest:\n  - zeromq: {bind: \"tcp://127.0.0.1:99999\"}\n"),
+                "ingest.zeromq.bind: found"},
+        BadCase{"bad_delivery", top("ingest:\n  - zeromq: {bind: \"ipc:///tmp/x\", delivery: ack}\n"),
+                "ingest.zeromq.delivery: found 'ack'"},
+        BadCase{"bad_durable", top("ingest:\n  - zeromq: {bind: \"ipc:///tmp/x\", durable: disk}\n"),
+                "ingest.zeromq.durable: found 'disk'"},
+        BadCase{"bad_size",
+                top("ingest:\n  - zeromq: {bind: \"ipc:///tmp/x\", batch_bytes_max: 3 parsecs}\n"),
+                "batch_bytes_max: found '3 parsecs'"},
+        BadCase{"credit_below_batch",
+                top("ingest:\n  - zeromq: {bind: \"ipc:///tmp/x\", credit_bytes: 1 MiB, batch_bytes_max: 2 "
+                    "MiB}\n"),
+                "credit_bytes: found 1048576"},
         BadCase{"publish_no_list", top("publish: {}\n" + std::string(rest)), "publish: found a map"},
-        BadCase{"publish_no_bind", top("publish:\n  - zeromq: {queue_messages_max: 5}\n" + std::string(rest)), "publish.zeromq.bind: found nothing"},
-        BadCase{"bad_queue", top("publish:\n  - zeromq: {bind: \"ipc:///tmp/x\", queue_messages_max: 0}\n" + std::string(rest)), "queue_messages_max: found '0'"},
-        BadCase{"results_no_directory", top("results: {format: csv}\n" + std::string(rest)), "results.directory: found nothing"},
-        BadCase{"results_format", top("results: {directory: r, format: parquet}\n" + std::string(rest)), "results.format: found 'parquet'"},
-        BadCase{"results_keep", top("results: {directory: r, keep: some}\n" + std::string(rest)), "results.keep: found 'some'"},
-        BadCase{"results_rotate", top("results: {directory: r, rotate_every: soon}\n" + std::string(rest)), "results.rotate_every: found 'soon'"},
-        BadCase{"device_backend", top("device: {prefer: tpu}\n" + std::string(rest)), "device.prefer: found 'tpu'"},
-        BadCase{"device_both", top("device: {prefer: cpu, require: cpu}\n" + std::string(rest)), "device.require: found prefer and require"},
-        BadCase{"device_batch", top("device: {batch_max: -5}\n" + std::string(rest)), "device.batch_max: found '-5'"},
-        BadCase{"device_wait", top("device: {wait_ms_max: nan}\n" + std::string(rest)), "device.wait_ms_max: found 'nan'"},
-        BadCase{"api_no_port", top("api: {bind: localhost}\n" + std::string(rest)), "api.bind: found 'localhost'"},
+        BadCase{"publish_no_bind", top("publish:\n  - zeromq: {queue_messages_max: 5}\n" + std::string(rest)),
+                "publish.zeromq.bind: found nothing"},
+        BadCase{"bad_queue",
+                top("publish:\n  - zeromq: {bind: \"ipc:///tmp/x\", queue_messages_max: 0}\n" +
+                    std::string(rest)),
+                "queue_messages_max: found '0'"},
+        BadCase{"results_no_directory", top("results: {format: csv}\n" + std::string(rest)),
+                "results.directory: found nothing"},
+        BadCase{"results_format", top("results: {directory: r, format: parquet}\n" + std::string(rest)),
+                "results.format: found 'parquet'"},
+        BadCase{"results_keep", top("results: {directory: r, keep: some}\n" + std::string(rest)),
+                "results.keep: found 'some'"},
+        BadCase{"results_rotate", top("results: {directory: r, rotate_every: soon}\n" + std::string(rest)),
+                "results.rotate_every: found 'soon'"},
+        BadCase{"device_backend", top("device: {prefer: tpu}\n" + std::string(rest)),
+                "device.prefer: found 'tpu'"},
+        BadCase{"device_both", top("device: {prefer: cpu, require: cpu}\n" + std::string(rest)),
+                "device.require: found prefer and require"},
+        BadCase{"device_batch", top("device: {batch_max: -5}\n" + std::string(rest)),
+                "device.batch_max: found '-5'"},
+        BadCase{"device_wait", top("device: {wait_ms_max: nan}\n" + std::string(rest)),
+                "device.wait_ms_max: found 'nan'"},
+        BadCase{"api_no_port", top("api: {bind: localhost}\n" + std::string(rest)),
+                "api.bind: found 'localhost'"},
         BadCase{"log_level", top("log: {level: loud}\n" + std::string(rest)), "log.level: found 'loud'"},
         BadCase{"log_format", top("log: {format: xml}\n" + std::string(rest)), "log.format: found 'xml'"},
         BadCase{"streams_a_list", "streams: [a]\n" + std::string(rest), "streams: found a list"},
         BadCase{"streams_empty", "streams: {}\n" + std::string(rest), "streams: found a map"},
-        BadCase{"stream_name", "streams: {'a b': {learn: {rows: 10}}}\n" + std::string(rest), "allowed a name of letters"},
-        BadCase{"stream_twice", "streams:\n  s: {learn: {rows: 10}}\n  s: {learn: {rows: 10}}\n" + std::string(rest), "a second time"},
-        BadCase{"key_twice", "streams:\n  s:\n    learn: {rows: 10}\n    learn: {rows: 20}\n" + std::string(rest), "streams.s.learn: found the key a second time"},
+        BadCase{"stream_name", "streams: {'a b': {learn: {rows: 10}}}\n" + std::string(rest),
+                "allowed a name of letters"},
+        BadCase{"stream_twice",
+                "streams:\n  s: {learn: {rows: 10}}\n  s: {learn: {rows: 10}}\n" + std::string(rest),
+                "a second time"},
+        BadCase{"key_twice",
+                "streams:\n  s:\n    learn: {rows: 10}\n    learn: {rows: 20}\n" + std::string(rest),
+                "streams.s.learn: found the key a second time"},
         BadCase{"neither_model_nor_learn", stream("    entity: e\n"), "found neither models nor learn"},
         BadCase{"learn_rows", stream("    learn: {rows: 1}\n"), "learn.rows: found '1'"},
         BadCase{"learn_both", stream("    learn: {rows: 10, for: 1m}\n"), "learn.for: found rows and for"},
         BadCase{"learn_for", stream("    learn: {for: 10}\n"), "learn.for: found '10'"},
         BadCase{"learn_setting", stream("    learn: {rows: 10, set: {kk: 5}}\n"), "learn.set.kk: found"},
-        BadCase{"learn_setting_value", stream("    learn: {rows: 10, set: {k: many}}\n"), "learn.set.k: found"},
+        BadCase{"learn_setting_value", stream("    learn: {rows: 10, set: {k: many}}\n"),
+                "learn.set.k: found"},
         BadCase{"models_a_map", stream("    models: {file: x}\n"), "models: found a map"},
         BadCase{"model_no_file", stream("    models: [{role: active}]\n"), "models.file: found nothing"},
         BadCase{"model_role", stream("    models: [{file: x, role: boss}]\n"), "models.role: found 'boss'"},
-        BadCase{"model_twice", stream("    models: [{file: x}, {file: x}]\n"), "models.name: found 'x' a second time"},
-        BadCase{"decide_nothing", stream("    learn: {rows: 10}\n    decide: {}\n"), "decide: found a map, allowed one of"},
-        BadCase{"decide_both", stream("    learn: {rows: 10}\n    decide: {false_alarm_rate: .1, false_alarms_per_day: 3}\n"), "decide: found a map, allowed one of"},
-        BadCase{"decide_fdr", stream("    learn: {rows: 10}\n    decide: {false_discovery_rate: .1}\n"), "found false_discovery_rate, which needs the whole file"},
-        BadCase{"decide_day_without_time", stream("    learn: {rows: 10}\n    decide: {false_alarms_per_day: 3}\n"), "found a budget per day in a stream with no time"},
-        BadCase{"features_a_map", stream("    learn: {rows: 10}\n    features: {a: b}\n"), "features: found a map"},
-        BadCase{"feature_kind", stream("    learn: {rows: 10}\n    features: [{a: {log2p: x}}]\n"), "did you mean 'log1p'?"},
-        BadCase{"feature_two_kinds", stream("    learn: {rows: 10}\n    features: [{a: {log1p: x, identity: x}}]\n"), "found a second kind"},
-        BadCase{"feature_no_field", stream("    learn: {rows: 10}\n    features: [{a: {log1p: }}]\n"), "log1p: found nothing"},
-        BadCase{"feature_twice", stream("    learn: {rows: 10}\n    features: [a, a]\n"), "features.a: found the name a second time"},
-        BadCase{"feature_scale", stream("    learn: {rows: 10}\n    features: [{a: {identity: x, scale: zscore}}]\n"), "features.a.scale: found 'zscore'"},
-        BadCase{"feature_missing", stream("    learn: {rows: 10}\n    features: [{a: {identity: x, missing: drop}}]\n"), "features.a.missing: found 'drop'"},
-        BadCase{"window_without_entity", stream("    time: t\n    learn: {rows: 10}\n    features: [{a: {count: {window: 1m}}}]\n"), "found a window in a stream with no entity"},
-        BadCase{"window_without_time", stream("    entity: e\n    learn: {rows: 10}\n    features: [{a: {count: {window: 1m}}}]\n"), "count in a stream with no time"},
-        BadCase{"window_length", stream("    entity: e\n    time: t\n    learn: {rows: 10}\n    features: [{a: {count: {window: 5}}}]\n"), "window: found '5'"},
-        BadCase{"window_key", stream("    entity: e\n    time: t\n    learn: {rows: 10}\n    features: [{a: {mean: {field: x, windw: 5m}}}]\n"), "mean.windw: found an unknown key"},
-        BadCase{"field_of_two_kinds", stream("    learn: {rows: 10}\n    features: [{a: {identity: x}}, {b: {rarity: x}}]\n"), "allowed each field as a number or as text"},
-        BadCase{"field_not_declared", stream("    learn: {rows: 10}\n    fields: [x]\n    features: [{a: {identity: y}}]\n"), "found the field 'y'"},
-        BadCase{"field_of_wrong_kind", stream("    learn: {rows: 10}\n    fields: [x]\n    features: [{a: {rarity: x}}]\n"), "found 'x' used as text"},
-        BadCase{"fields_a_map", stream("    learn: {rows: 10}\n    fields: {x: text}\n"), "fields: found a map"},
-        BadCase{"field_kind", stream("    learn: {rows: 10}\n    fields: [{x: colour}]\n"), "fields: found a map"},
+        BadCase{"model_twice", stream("    models: [{file: x}, {file: x}]\n"),
+                "models.name: found 'x' a second time"},
+        BadCase{"decide_nothing", stream("    learn: {rows: 10}\n    decide: {}\n"),
+                "decide: found a map, allowed one of"},
+        BadCase{
+            "decide_both",
+            stream("    learn: {rows: 10}\n    decide: {false_alarm_rate: .1, false_alarms_per_day: 3}\n"),
+            "decide: found a map, allowed one of"},
+        BadCase{"decide_fdr", stream("    learn: {rows: 10}\n    decide: {false_discovery_rate: .1}\n"),
+                "found false_discovery_rate, which needs the whole file"},
+        BadCase{"decide_day_without_time",
+                stream("    learn: {rows: 10}\n    decide: {false_alarms_per_day: 3}\n"),
+                "found a budget per day in a stream with no time"},
+        BadCase{"features_a_map", stream("    learn: {rows: 10}\n    features: {a: b}\n"),
+                "features: found a map"},
+        BadCase{"feature_kind", stream("    learn: {rows: 10}\n    features: [{a: {log2p: x}}]\n"),
+                "did you mean 'log1p'?"},
+        BadCase{"feature_two_kinds",
+                stream("    learn: {rows: 10}\n    features: [{a: {log1p: x, identity: x}}]\n"),
+                "found a second kind"},
+        BadCase{"feature_no_field", stream("    learn: {rows: 10}\n    features: [{a: {log1p: }}]\n"),
+                "log1p: found nothing"},
+        BadCase{"feature_twice", stream("    learn: {rows: 10}\n    features: [a, a]\n"),
+                "features.a: found the name a second time"},
+        BadCase{"feature_scale",
+                stream("    learn: {rows: 10}\n    features: [{a: {identity: x, scale: zscore}}]\n"),
+                "features.a.scale: found 'zscore'"},
+        BadCase{"feature_missing",
+                stream("    learn: {rows: 10}\n    features: [{a: {identity: x, missing: drop}}]\n"),
+                "features.a.missing: found 'drop'"},
+        BadCase{"window_without_entity",
+                stream("    time: t\n    learn: {rows: 10}\n    features: [{a: {count: {window: 1m}}}]\n"),
+                "found a window in a stream with no entity"},
+        BadCase{"window_without_time",
+                stream("    entity: e\n    learn: {rows: 10}\n    features: [{a: {count: {window: 1m}}}]\n"),
+                "count in a stream with no time"},
+        BadCase{"window_length",
+                stream("    entity: e\n    time: t\n    learn: {rows: 10}\n    features: [{a: {count: "
+                       "{window: 5}}}]\n"),
+                "window: found '5'"},
+        BadCase{"window_key",
+                stream("    entity: e\n    time: t\n    learn: {rows: 10}\n    features: [{a: {mean: {field: "
+                       "x, windw: 5m}}}]\n"),
+                "mean.windw: found an unknown key"},
+        BadCase{"field_of_two_kinds",
+                stream("    learn: {rows: 10}\n    features: [{a: {identity: x}}, {b: {rarity: x}}]\n"),
+                "allowed each field as a number or as text"},
+        BadCase{"field_not_declared",
+                stream("    learn: {rows: 10}\n    fields: [x]\n    features: [{a: {identity: y}}]\n"),
+                "found the field 'y'"},
+        BadCase{"field_of_wrong_kind",
+                stream("    learn: {rows: 10}\n    fields: [x]\n    features: [{a: {rarity: x}}]\n"),
+                "found 'x' used as text"},
+        BadCase{"fields_a_map", stream("    learn: {rows: 10}\n    fields: {x: text}\n"),
+                "fields: found a map"},
+        BadCase{"field_kind", stream("    learn: {rows: 10}\n    fields: [{x: colour}]\n"),
+                "fields: found a map"},
         BadCase{"field_twice", stream("    learn: {rows: 10}\n    fields: [x, x]\n"), "'x' a second time"}),
     [](const auto& info) { return info.param.name; });
 
@@ -189,25 +261,30 @@ TEST(Config, AMissingFileIsSaid) {
 }
 
 TEST(Config, FaultsOfOneStreamDoNotHideAnother) {
-  EXPECT_THAT(faults_of_stream("    learn: {rows: 10}\n    decid: {}\n"), HasSubstr("did you mean 'decide'?"));
+  EXPECT_THAT(faults_of_stream("    learn: {rows: 10}\n    decid: {}\n"),
+              HasSubstr("did you mean 'decide'?"));
 }
 
 TEST(Config, TheReferenceNamesEveryKey) {
   const std::string text = config_reference();
-  for (const char* key : {"`streams`", "`false_alarms_per_day`", "`wait_ms_max`", "`rarity`", "nearest_neighbours", "`calibration`"})
+  for (const char* key : {"`streams`", "`false_alarms_per_day`", "`wait_ms_max`", "`rarity`",
+                          "nearest_neighbours", "`calibration`"})
     EXPECT_THAT(text, HasSubstr(key));
 }
 
 TEST(Quantity, DurationsSizesAndAddresses) {
   EXPECT_EQ(parse_duration_ns("1.5h"), 5'400'000'000'000);
   EXPECT_EQ(parse_duration_ns("500ms"), 500'000'000);
-  for (const char* wrong : {"", "5", "h", "-1s", "1e30d", "5 parsecs"}) EXPECT_EQ(parse_duration_ns(wrong), std::nullopt) << wrong;
+  for (const char* wrong : {"", "5", "h", "-1s", "1e30d", "5 parsecs"})
+    EXPECT_EQ(parse_duration_ns(wrong), std::nullopt) << wrong;
   EXPECT_EQ(parse_bytes("64 KiB"), 65536u);
   EXPECT_EQ(parse_bytes("1.5MiB"), 1572864u);
-  for (const char* wrong : {"", "KiB", "-5", "1.5", "9e30"}) EXPECT_EQ(parse_bytes(wrong), std::nullopt) << wrong;
+  for (const char* wrong : {"", "KiB", "-5", "1.5", "9e30"})
+    EXPECT_EQ(parse_bytes(wrong), std::nullopt) << wrong;
   EXPECT_EQ(parse_host_port("[::1]:80")->first, "::1");
   EXPECT_EQ(parse_host_port("127.0.0.1:8080")->second, 8080);
-  for (const char* wrong : {"", ":80", "host", "host:", "host:70000", "::1:80"}) EXPECT_EQ(parse_host_port(wrong), std::nullopt) << wrong;
+  for (const char* wrong : {"", ":80", "host", "host:", "host:70000", "::1:80"})
+    EXPECT_EQ(parse_host_port(wrong), std::nullopt) << wrong;
 }
 
 }  // namespace

@@ -42,7 +42,8 @@ inline engine::Schema checkout() {
 
 inline engine::Schema numbers(std::size_t count) {
   engine::Schema schema;
-  for (std::size_t i = 0; i < count; ++i) schema.fields.push_back({std::string("x").append(std::to_string(i))});
+  for (std::size_t i = 0; i < count; ++i)
+    schema.fields.push_back({std::string("x").append(std::to_string(i))});
   return schema;
 }
 

@@ -54,7 +54,8 @@ TEST(Device, MemoryIsZeroedAlignedAndMovable) {
   stream.copy_out(back, moved, 100);
   stream.record().synchronize();
   EXPECT_EQ(back[99], 99);
-  EXPECT_EQ(array.data(), nullptr);  // NOLINT(bugprone-use-after-move): what moving leaves behind is the point
+  EXPECT_EQ(array.data(),
+            nullptr);  // NOLINT(bugprone-use-after-move): what moving leaves behind is the point
 }
 
 class Environment : public ::testing::Test {

@@ -10,9 +10,10 @@ namespace lanner::test {
 namespace {
 
 // Column by column, so that the compiler can take several rows at once.
-[[gnu::target_clones("default", "arch=x86-64-v3")]] void squared_distances(const double* columns, std::size_t count,
-                                                                         std::size_t width, const float* query,
-                                                                         double* out) {
+[[gnu::target_clones("default", "arch=x86-64-v3")]] void squared_distances(const double* columns,
+                                                                           std::size_t count,
+                                                                           std::size_t width,
+                                                                           const float* query, double* out) {
   constexpr std::size_t block = 1024;
   for (std::size_t begin = 0; begin < count; begin += block) {
     const std::size_t end = std::min(count, begin + block);
@@ -30,7 +31,8 @@ namespace {
 
 }  // namespace
 
-BruteForce::BruteForce(Rows rows) : count_(rows.count), width_(rows.width), columns_(rows.count * rows.width) {
+BruteForce::BruteForce(Rows rows)
+    : count_(rows.count), width_(rows.width), columns_(rows.count * rows.width) {
   std::map<std::vector<float>, std::uint32_t> seen;  // float's order takes -0 and +0 for the same
   for (std::size_t i = 0; i < count_; ++i) {
     const std::vector<float> row(rows.row(i), rows.row(i) + width_);

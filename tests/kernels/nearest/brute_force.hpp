@@ -1,4 +1,5 @@
-// The definition in kernels/nearest/nearest.hpp, worked out the long way: every original row on its own, sorted.
+// The definition in kernels/nearest/nearest.hpp, worked out the long way: every original row on its own,
+// sorted.
 #pragma once
 
 #include <cstdint>

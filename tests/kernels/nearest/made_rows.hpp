@@ -18,7 +18,9 @@ struct MadeRows {
   MadeRows(std::size_t n, std::size_t d) : count(n), width(d), values(n * d) {}
   float* row(std::size_t i) { return values.data() + i * width; }
   const float* row(std::size_t i) const { return values.data() + i * width; }
-  operator Rows() const { return {values.data(), count, width, width}; }  // NOLINT(google-explicit-constructor)
+  operator Rows() const {
+    return {values.data(), count, width, width};
+  }  // NOLINT(google-explicit-constructor)
 };
 
 using Maker = MadeRows (*)(std::size_t n, std::size_t width, std::mt19937&);
@@ -50,7 +52,8 @@ inline MadeRows made_clusters(std::size_t n, std::size_t width, std::mt19937& ra
 inline MadeRows made_low_rank_clusters(std::size_t n, std::size_t width, std::mt19937& random) {
   constexpr std::size_t clusters = 50, rank = 4;
   std::normal_distribution<float> normal;
-  const MadeRows centres = made_normal(clusters, width, random), directions = made_normal(clusters * rank, width, random);
+  const MadeRows centres = made_normal(clusters, width, random),
+                 directions = made_normal(clusters * rank, width, random);
   MadeRows rows(n, width);
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t cluster = random() % clusters;
@@ -92,7 +95,8 @@ inline MadeRows made_largest(std::size_t n, std::size_t width, std::mt19937& ran
   return made(n, width, [&] { return random() % 3 ? part(random) * 3.4e38f : part(random); });
 }
 inline MadeRows made_denormal(std::size_t n, std::size_t width, std::mt19937& random) {
-  return made(n, width, [&] { return static_cast<float>(static_cast<int>(random() % 2000) - 1000) * 1.4e-45f; });
+  return made(n, width,
+              [&] { return static_cast<float>(static_cast<int>(random() % 2000) - 1000) * 1.4e-45f; });
 }
 inline MadeRows made_tiny_and_one(std::size_t n, std::size_t width, std::mt19937& random) {
   std::normal_distribution<float> normal;
@@ -119,11 +123,18 @@ inline MadeRows made_ramp(std::size_t n, std::size_t width, std::mt19937&) {
   return rows;
 }
 
-inline constexpr std::pair<const char*, Maker> made_kinds[] = {
-    {"normal", made_normal},     {"clusters", made_clusters},       {"small_integers", made_small_integers},
-    {"bits", made_bits},         {"same", made_same},               {"repeated", made_repeated},
-    {"heavy_tails", made_heavy_tails}, {"largest", made_largest},   {"denormal", made_denormal},
-    {"tiny_and_one", made_tiny_and_one}, {"offset", made_offset},   {"two_offsets", made_two_offsets},
-    {"ramp", made_ramp}};
+inline constexpr std::pair<const char*, Maker> made_kinds[] = {{"normal", made_normal},
+                                                               {"clusters", made_clusters},
+                                                               {"small_integers", made_small_integers},
+                                                               {"bits", made_bits},
+                                                               {"same", made_same},
+                                                               {"repeated", made_repeated},
+                                                               {"heavy_tails", made_heavy_tails},
+                                                               {"largest", made_largest},
+                                                               {"denormal", made_denormal},
+                                                               {"tiny_and_one", made_tiny_and_one},
+                                                               {"offset", made_offset},
+                                                               {"two_offsets", made_two_offsets},
+                                                               {"ramp", made_ramp}};
 
 }  // namespace lanner::test

@@ -37,17 +37,20 @@ std::string inflated(const std::string& packed, std::size_t size) {
 // The entry's bytes, found through the archive's central directory.
 std::string entry(const std::string& zip, const std::string& name) {
   std::size_t end = zip.size() < 22 ? std::string::npos : zip.size() - 22;
-  while (end != std::string::npos && read_at<std::uint32_t>(zip, end) != 0x06054b50) end = end ? end - 1 : std::string::npos;
+  while (end != std::string::npos && read_at<std::uint32_t>(zip, end) != 0x06054b50)
+    end = end ? end - 1 : std::string::npos;
   if (end == std::string::npos) throw std::runtime_error("npz: not a zip archive");
   const auto count = read_at<std::uint16_t>(zip, end + 10);
   std::size_t at = read_at<std::uint32_t>(zip, end + 16);
   for (int i = 0; i < count; ++i) {
     const auto method = read_at<std::uint16_t>(zip, at + 10);
-    const std::size_t packed = read_at<std::uint32_t>(zip, at + 20), size = read_at<std::uint32_t>(zip, at + 24);
+    const std::size_t packed = read_at<std::uint32_t>(zip, at + 20),
+                      size = read_at<std::uint32_t>(zip, at + 24);
     const std::size_t name_size = read_at<std::uint16_t>(zip, at + 28);
     const std::size_t local = read_at<std::uint32_t>(zip, at + 42);
     if (zip.substr(at + 46, name_size) == name) {
-      const std::size_t data = local + 30 + read_at<std::uint16_t>(zip, local + 26) + read_at<std::uint16_t>(zip, local + 28);
+      const std::size_t data =
+          local + 30 + read_at<std::uint16_t>(zip, local + 26) + read_at<std::uint16_t>(zip, local + 28);
       const std::string bytes = zip.substr(data, packed);
       if (method == 0) return bytes;
       if (method == 8) return inflated(bytes, size);
@@ -63,8 +66,8 @@ void convert(const std::string& npy, std::size_t at, bool by_column, Matrix& to)
   to.values.resize(to.rows * to.columns);
   for (std::size_t i = 0; i < to.rows; ++i)
     for (std::size_t j = 0; j < to.columns; ++j)
-      to.values[i * to.columns + j] =
-          static_cast<float>(read_at<T>(npy, at + sizeof(T) * (by_column ? j * to.rows + i : i * to.columns + j)));
+      to.values[i * to.columns + j] = static_cast<float>(
+          read_at<T>(npy, at + sizeof(T) * (by_column ? j * to.rows + i : i * to.columns + j)));
 }
 
 }  // namespace
@@ -85,14 +88,22 @@ Matrix read_npz(const std::string& path, const std::string& array) {
   const bool by_column = description.find("'fortran_order': True") != std::string::npos;
   Matrix matrix{std::stoull(shape[1]), std::stoull(shape[2]), {}};
   const std::string kind = type[1];
-  if (kind == "<f8") convert<double>(npy, data, by_column, matrix);
-  else if (kind == "<f4") convert<float>(npy, data, by_column, matrix);
-  else if (kind == "<i8") convert<std::int64_t>(npy, data, by_column, matrix);
-  else if (kind == "<i4") convert<std::int32_t>(npy, data, by_column, matrix);
-  else if (kind == "<i2") convert<std::int16_t>(npy, data, by_column, matrix);
-  else if (kind == "|i1") convert<std::int8_t>(npy, data, by_column, matrix);
-  else if (kind == "|u1") convert<std::uint8_t>(npy, data, by_column, matrix);
-  else throw std::runtime_error("npz: unknown type " + kind);
+  if (kind == "<f8")
+    convert<double>(npy, data, by_column, matrix);
+  else if (kind == "<f4")
+    convert<float>(npy, data, by_column, matrix);
+  else if (kind == "<i8")
+    convert<std::int64_t>(npy, data, by_column, matrix);
+  else if (kind == "<i4")
+    convert<std::int32_t>(npy, data, by_column, matrix);
+  else if (kind == "<i2")
+    convert<std::int16_t>(npy, data, by_column, matrix);
+  else if (kind == "|i1")
+    convert<std::int8_t>(npy, data, by_column, matrix);
+  else if (kind == "|u1")
+    convert<std::uint8_t>(npy, data, by_column, matrix);
+  else
+    throw std::runtime_error("npz: unknown type " + kind);
   return matrix;
 }
 

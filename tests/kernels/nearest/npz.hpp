@@ -1,5 +1,5 @@
-// Reads one two-dimensional array of an .npz archive as float32 rows: enough for the public data sets that the
-// tests use (DEFLATE or stored; <f8, <f4, <i8, <i4, <i2, |i1, |u1; either order).
+// Reads one two-dimensional array of an .npz archive as float32 rows: enough for the public data sets that
+// the tests use (DEFLATE or stored; <f8, <f4, <i8, <i4, <i2, |i1, |u1; either order).
 #pragma once
 
 #include <cstddef>

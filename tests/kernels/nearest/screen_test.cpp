@@ -1,4 +1,5 @@
-// The bound of docs/bounds/nearest.md, attacked: adversarial pairs, summed in adversarial orders and precisions.
+// The bound of docs/bounds/nearest.md, attacked: adversarial pairs, summed in adversarial orders and
+// precisions.
 #include "kernels/nearest/screen.hpp"
 
 #include <gtest/gtest.h>
@@ -17,13 +18,17 @@ using Exact = __float128;
 // Towards zero: what a unit that truncates would give.
 float truncated(double exact_sum) {
   const auto nearest = static_cast<float>(exact_sum);
-  return std::fabs(static_cast<double>(nearest)) > std::fabs(exact_sum) ? std::nextafter(nearest, 0.0f) : nearest;
+  return std::fabs(static_cast<double>(nearest)) > std::fabs(exact_sum) ? std::nextafter(nearest, 0.0f)
+                                                                        : nearest;
 }
 
-float flushed(float x) { return std::fabs(x) < std::numeric_limits<float>::min() ? 0.0f : x; }
+float flushed(float x) {
+  return std::fabs(x) < std::numeric_limits<float>::min() ? 0.0f : x;
+}
 
 // The sums that the assumption covers.
-std::vector<float> sums(float bias, const std::vector<float>& q, const std::vector<float>& r, std::mt19937& random) {
+std::vector<float> sums(float bias, const std::vector<float>& q, const std::vector<float>& r,
+                        std::mt19937& random) {
   const std::size_t d = q.size();
   std::vector<float> found;
   float chain = bias;
@@ -35,12 +40,14 @@ std::vector<float> sums(float bias, const std::vector<float>& q, const std::vect
 
   float cut = bias;  // truncating, and flushing subnormals
   for (std::size_t j = 0; j < d; ++j)
-    cut = flushed(truncated(static_cast<double>(cut) +
-                            flushed(truncated(-2.0 * static_cast<double>(q[j]) * static_cast<double>(r[j])))));
+    cut =
+        flushed(truncated(static_cast<double>(cut) +
+                          flushed(truncated(-2.0 * static_cast<double>(q[j]) * static_cast<double>(r[j])))));
   found.push_back(cut);
 
   std::vector<float> terms{bias};  // a random tree
-  for (std::size_t j = 0; j < d; ++j) terms.push_back(truncated(-2.0 * static_cast<double>(q[j]) * static_cast<double>(r[j])));
+  for (std::size_t j = 0; j < d; ++j)
+    terms.push_back(truncated(-2.0 * static_cast<double>(q[j]) * static_cast<double>(r[j])));
   while (terms.size() > 1) {
     std::swap(terms[random() % terms.size()], terms.back());
     const float last = terms.back();
@@ -70,7 +77,8 @@ std::vector<float> sums(float bias, const std::vector<float>& q, const std::vect
 double norm_of(const std::vector<float>& x, const std::vector<float>& centre, float scale) {
   double sum = 0;
   for (std::size_t j = 0; j < x.size(); ++j) {
-    const double offset = std::fma(static_cast<double>(scale), static_cast<double>(x[j]), -static_cast<double>(centre[j]));
+    const double offset =
+        std::fma(static_cast<double>(scale), static_cast<double>(x[j]), -static_cast<double>(centre[j]));
     sum = std::fma(offset, offset, sum);
   }
   return sum;
@@ -90,10 +98,12 @@ void expect_bounded(const Pair& pair, std::mt19937& random, double& used) {
   for (std::size_t j = 0; j < d; ++j) {
     q[j] = std::fma(pair.scale, pair.q[j], -pair.centre[j]);
     r[j] = std::fma(pair.scale, pair.r[j], -pair.centre[j]);
-    const Exact difference = static_cast<Exact>(pair.scale) * (static_cast<Exact>(pair.q[j]) - static_cast<Exact>(pair.r[j]));
+    const Exact difference =
+        static_cast<Exact>(pair.scale) * (static_cast<Exact>(pair.q[j]) - static_cast<Exact>(pair.r[j]));
     truth += difference * difference;
   }
-  const double norm_q = norm_of(pair.q, pair.centre, pair.scale), norm_r = norm_of(pair.r, pair.centre, pair.scale);
+  const double norm_q = norm_of(pair.q, pair.centre, pair.scale),
+               norm_r = norm_of(pair.r, pair.centre, pair.scale);
   for (float a : sums(screen_bias(bound, norm_r), q, r, random)) {
     const Exact lower = static_cast<Exact>(a) + static_cast<Exact>(screen_lower_shift(bound, norm_q));
     const Exact upper = static_cast<Exact>(a) + static_cast<Exact>(screen_extra(bound, norm_r)) +
@@ -168,7 +178,8 @@ TEST(ScreenBound, HoldsForAdversarialPairs) {
 
 TEST(ScreenBound, RoundsOutward) {
   const float largest = std::numeric_limits<float>::max();
-  for (double x : {0.0, 1.0, 1.0 + 0x1p-40, 1.0 - 0x1p-40, -1.0 - 0x1p-40, -1.0 + 0x1p-40, 1e-50, -1e-50, 1e300, -1e300}) {
+  for (double x : {0.0, 1.0, 1.0 + 0x1p-40, 1.0 - 0x1p-40, -1.0 - 0x1p-40, -1.0 + 0x1p-40, 1e-50, -1e-50,
+                   1e300, -1e300}) {
     EXPECT_LE(float_below(x), x);
     EXPECT_GE(float_above(x), x);
   }

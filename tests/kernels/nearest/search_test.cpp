@@ -70,15 +70,18 @@ void expect_exact(Rows references, Rows queries, std::size_t k, std::span<const 
         ASSERT_TRUE(found.answers[i] == expected[i])
             << what << ", " << name(tier) << ", query " << i << ", k " << k << ", "
             << (count == Count::rows ? "rows" : "distinct");
-        ASSERT_EQ(found.kth[i], BruteForce::summarise(expected[i], Summary::kth)) << what << ", " << name(tier);
-        ASSERT_EQ(found.mean[i], BruteForce::summarise(expected[i], Summary::mean)) << what << ", " << name(tier);
+        ASSERT_EQ(found.kth[i], BruteForce::summarise(expected[i], Summary::kth))
+            << what << ", " << name(tier);
+        ASSERT_EQ(found.mean[i], BruteForce::summarise(expected[i], Summary::mean))
+            << what << ", " << name(tier);
       }
     }
   }
 }
 
 // Queries: references, references a little moved, and rows of their own kind.
-MadeRows queries_for(const MadeRows& references, const MadeRows& others, std::size_t count, std::mt19937& random) {
+MadeRows queries_for(const MadeRows& references, const MadeRows& others, std::size_t count,
+                     std::mt19937& random) {
   MadeRows queries(count, references.width);
   for (std::size_t i = 0; i < count; ++i) {
     const bool other = i % 3 == 2 && others.count > 0;
@@ -98,7 +101,8 @@ std::vector<std::uint32_t> self_of(const BruteForce& brute, Rows references, Row
   for (std::size_t i = 0; i < queries.count; ++i) {
     std::uint32_t found = no_self;
     for (std::size_t r = 0; r < references.count && found == no_self; ++r)
-      if (std::equal(queries.row(i), queries.row(i) + queries.width, references.row(r))) found = brute.distinct_of()[r];
+      if (std::equal(queries.row(i), queries.row(i) + queries.width, references.row(r)))
+        found = brute.distinct_of()[r];
     self.push_back(found);
   }
   return self;
@@ -110,15 +114,17 @@ TEST_P(EveryKind, IsExactForAllShapes) {
   std::mt19937 random(1);
   const struct {
     std::size_t n, width, queries, k;
-  } shapes[] = {{1, 1, 3, 1},    {1, 3, 5, 4},      {2, 2, 7, 2},     {15, 1, 9, 3},    {16, 2, 13, 16},
-                {17, 7, 12, 5},  {33, 4, 30, 1},    {100, 8, 40, 10}, {129, 17, 6, 129}, {300, 3, 61, 7},
-                {700, 64, 25, 70}, {1000, 65, 14, 20}, {2500, 5, 100, 10}, {5000, 3, 50, 300}, {5000, 31, 20, 2},
-                {260, 1555, 8, 12}, {1200, 130, 12, 1300}, {3000, 2, 40, 1000}};
+  } shapes[] = {{1, 1, 3, 1},          {1, 3, 5, 4},       {2, 2, 7, 2},      {15, 1, 9, 3},
+                {16, 2, 13, 16},       {17, 7, 12, 5},     {33, 4, 30, 1},    {100, 8, 40, 10},
+                {129, 17, 6, 129},     {300, 3, 61, 7},    {700, 64, 25, 70}, {1000, 65, 14, 20},
+                {2500, 5, 100, 10},    {5000, 3, 50, 300}, {5000, 31, 20, 2}, {260, 1555, 8, 12},
+                {1200, 130, 12, 1300}, {3000, 2, 40, 1000}};
   for (const auto& shape : shapes) {
     const MadeRows references = GetParam().second(shape.n, shape.width, random);
     const MadeRows others = GetParam().second(20, shape.width, random);
     const MadeRows queries = queries_for(references, others, shape.queries, random);
-    const std::string what = std::string(GetParam().first) + " " + std::to_string(shape.n) + " x " + std::to_string(shape.width);
+    const std::string what =
+        std::string(GetParam().first) + " " + std::to_string(shape.n) + " x " + std::to_string(shape.width);
     const BruteForce brute(references);
     const auto self = self_of(brute, references, queries);
     const unsigned threads = 1 + random() % 5;
@@ -199,7 +205,8 @@ TEST(Search, RefusesWhatItCannotDo) {
   const Rows queries{values, 2, 2, 2};
   std::vector<std::byte> workspace(index->workspace_bytes(2, 1, Count::rows));
   std::vector<float> out(2);
-  const auto ask = [&](Rows rows, std::size_t k, std::span<const std::uint32_t> self, std::span<std::byte> memory) {
+  const auto ask = [&](Rows rows, std::size_t k, std::span<const std::uint32_t> self,
+                       std::span<std::byte> memory) {
     distances(stream, *index, rows, k, Count::rows, Summary::kth, self, memory, out);
   };
   EXPECT_NO_THROW(ask(queries, 1, {}, workspace));

@@ -51,7 +51,8 @@ std::vector<float> queries_from(const test::Matrix& set, std::mt19937& random) {
 std::vector<test::Answer> answers_of(const test::BruteForce& brute, Rows queries, std::size_t k) {
   std::vector<test::Answer> answers(queries.count);
   const auto half = [&](std::size_t begin) {
-    for (std::size_t i = begin; i < queries.count; i += 2) answers[i] = brute.search(queries.row(i), k, Count::rows, no_self);
+    for (std::size_t i = begin; i < queries.count; i += 2)
+      answers[i] = brute.search(queries.row(i), k, Count::rows, no_self);
   };
   std::thread other(half, 1);
   half(0);
@@ -59,8 +60,8 @@ std::vector<test::Answer> answers_of(const test::BruteForce& brute, Rows queries
   return answers;
 }
 
-void expect_exact(const std::vector<test::Answer>& answers, const ReferenceSet& set, Rows queries, std::size_t k,
-                  CpuTier tier) {
+void expect_exact(const std::vector<test::Answer>& answers, const ReferenceSet& set, Rows queries,
+                  std::size_t k, CpuTier tier) {
   const auto device = Device::cpu({tier, 2});
   const auto index = make_index(*device, set);
   Stream stream = device->stream();
@@ -72,8 +73,10 @@ void expect_exact(const std::vector<test::Answer>& answers, const ReferenceSet& 
   for (std::size_t i = 0; i < queries.count; ++i) {
     const test::Answer& expected = answers[i];
     ASSERT_EQ(count[i], expected.row.size()) << name(tier) << ", query " << i;
-    ASSERT_TRUE(std::equal(expected.row.begin(), expected.row.end(), &row[i * k])) << name(tier) << ", query " << i;
-    ASSERT_TRUE(std::equal(expected.taken.begin(), expected.taken.end(), &taken[i * k])) << name(tier) << ", query " << i;
+    ASSERT_TRUE(std::equal(expected.row.begin(), expected.row.end(), &row[i * k]))
+        << name(tier) << ", query " << i;
+    ASSERT_TRUE(std::equal(expected.taken.begin(), expected.taken.end(), &taken[i * k]))
+        << name(tier) << ", query " << i;
     ASSERT_TRUE(std::equal(expected.distance.begin(), expected.distance.end(), &distance[i * k]))
         << name(tier) << ", query " << i;
   }

@@ -18,18 +18,40 @@ namespace {
 template <class T>
 std::vector<T> values(unsigned seed, std::size_t count) {
   using Limits = std::numeric_limits<T>;
-  const T special[] = {T(0), -T(0), T(1), T(-1), T(0.5), T(1.5), T(2.5), T(-2.5), Limits::infinity(), -Limits::infinity(),
-                       Limits::quiet_NaN(), Limits::denorm_min(), -Limits::denorm_min(), Limits::min(), Limits::max(),
-                       Limits::lowest(), Limits::epsilon(), T(1e9), T(8388607.5), T(0.49999997)};
+  const T special[] = {T(0),
+                       -T(0),
+                       T(1),
+                       T(-1),
+                       T(0.5),
+                       T(1.5),
+                       T(2.5),
+                       T(-2.5),
+                       Limits::infinity(),
+                       -Limits::infinity(),
+                       Limits::quiet_NaN(),
+                       Limits::denorm_min(),
+                       -Limits::denorm_min(),
+                       Limits::min(),
+                       Limits::max(),
+                       Limits::lowest(),
+                       Limits::epsilon(),
+                       T(1e9),
+                       T(8388607.5),
+                       T(0.49999997)};
   std::mt19937_64 random(seed);
   std::vector<T> found;
   for (std::size_t i = 0; i < count; ++i) {
     using Word = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
     const auto any = std::bit_cast<T>(static_cast<Word>(random()));
     switch (random() % 3) {
-      case 0: found.push_back(special[random() % std::size(special)]); break;
-      case 1: found.push_back(any); break;
-      default: found.push_back(static_cast<T>(static_cast<double>(random() % 2000000) / 1e3 - 1000));
+      case 0:
+        found.push_back(special[random() % std::size(special)]);
+        break;
+      case 1:
+        found.push_back(any);
+        break;
+      default:
+        found.push_back(static_cast<T>(static_cast<double>(random() % 2000000) / 1e3 - 1000));
     }
   }
   return found;
@@ -49,12 +71,13 @@ void expect_like_scalar(Run run) {
   std::vector<std::vector<T>> value(14, std::vector<T>(count));
   std::vector<std::vector<Integer>> integer(12, std::vector<Integer>(count));
   std::vector<std::uint32_t> lane_bits(count);
-  Operations<T, Integer> out{value[0].data(), value[1].data(), value[2].data(), value[3].data(), value[4].data(),
-                             value[5].data(), value[6].data(), value[7].data(), value[8].data(), value[9].data(),
-                             value[10].data(), value[11].data(), value[12].data(), value[13].data(), integer[0].data(),
-                             integer[1].data(), integer[2].data(), integer[3].data(), integer[4].data(),
-                             integer[5].data(), integer[6].data(), integer[7].data(), integer[8].data(),
-                             integer[9].data(), integer[10].data(), integer[11].data(), lane_bits.data(), 0};
+  Operations<T, Integer> out{value[0].data(),    value[1].data(),    value[2].data(),   value[3].data(),
+                             value[4].data(),    value[5].data(),    value[6].data(),   value[7].data(),
+                             value[8].data(),    value[9].data(),    value[10].data(),  value[11].data(),
+                             value[12].data(),   value[13].data(),   integer[0].data(), integer[1].data(),
+                             integer[2].data(),  integer[3].data(),  integer[4].data(), integer[5].data(),
+                             integer[6].data(),  integer[7].data(),  integer[8].data(), integer[9].data(),
+                             integer[10].data(), integer[11].data(), lane_bits.data(),  0};
   run(a.data(), b.data(), c.data(), count, out);
   ASSERT_GT(out.lanes, 0);
   const auto mask = [](bool set) { return set ? Integer(-1) : Integer(0); };
@@ -91,8 +114,9 @@ void expect_like_scalar(Run run) {
     ASSERT_EQ(out.exclusive[i], p ^ q);
     ASSERT_EQ(out.left[i], static_cast<Integer>(static_cast<Unsigned>(p) << 5));
     ASSERT_EQ(out.right[i], p >> 7);
-    ASSERT_EQ(lane_bits[i / static_cast<std::size_t>(out.lanes)] >> (i % static_cast<std::size_t>(out.lanes)) & 1u,
-              x < y ? 1u : 0u);
+    ASSERT_EQ(
+        lane_bits[i / static_cast<std::size_t>(out.lanes)] >> (i % static_cast<std::size_t>(out.lanes)) & 1u,
+        x < y ? 1u : 0u);
   }
 }
 

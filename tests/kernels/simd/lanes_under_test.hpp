@@ -1,5 +1,5 @@
-// Runs every operation of kernels/simd/lanes.hpp in one tier, on arrays: instantiated in a file a tier, compiled with
-// that tier's flags.
+// Runs every operation of kernels/simd/lanes.hpp in one tier, on arrays: instantiated in a file a tier,
+// compiled with that tier's flags.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@ namespace lanner::test {
 /// Results of all operations on a, b, c; each [count], a multiple of 16. Masks are all ones or zero.
 template <class T, class Integer>
 struct Operations {
-  T *sum, *difference, *product, *quotient, *negative, *fused, *root, *rounded, *selected, *least, *greatest, *magnitude,
-      *from_bits, *stored;
+  T *sum, *difference, *product, *quotient, *negative, *fused, *root, *rounded, *selected, *least, *greatest,
+      *magnitude, *from_bits, *stored;
   Integer *less, *less_equal, *greater, *greater_equal, *equal, *bits, *integer;
   Integer *conjunction, *disjunction, *exclusive, *left, *right;
   std::uint32_t* lane_bits;  ///< of `less`, one word a register
@@ -25,8 +25,8 @@ using FloatOperations = Operations<float, std::int32_t>;
 using DoubleOperations = Operations<double, std::int64_t>;
 
 struct Conversions {
-  float* to_float;         ///< of integers
-  double* as_doubles;      ///< of floats
+  float* to_float;     ///< of integers
+  double* as_doubles;  ///< of floats
 };
 
 void run_avx2(const float* a, const float* b, const float* c, std::size_t count, FloatOperations&);
@@ -82,7 +82,8 @@ template <class Tier>
 LANNER_INLINE void run_conversions(const float* a, const std::int32_t* integers, std::size_t count,
                                    const Conversions& out) {
   using Word = typename simd::Floats<Tier>::Mask;
-  for (std::size_t i = 0; i < count; i += Word::width) to_float(Word::load(integers + i)).store(out.to_float + i);
+  for (std::size_t i = 0; i < count; i += Word::width)
+    to_float(Word::load(integers + i)).store(out.to_float + i);
   for (std::size_t i = 0; i < count; i += simd::Doubles<Tier>::width)
     simd::load_as_doubles<Tier>(a + i).store(out.as_doubles + i);
 }
