@@ -9,7 +9,7 @@
 namespace lanner::engine {
 namespace {
 
-constexpr double surprise = 0.002;        // Poisson tail below which k clean scores are a wonder
+constexpr double surprise = 0.005;        // Poisson tail below which k clean scores are a wonder
 constexpr double clean_share_max = 0.2;   // of the suspects
 constexpr double likelihood_drop = 2.71;  // half the chi-square(1) quantile of a 98 % profile interval
 constexpr std::size_t window_min = 20;
@@ -49,43 +49,101 @@ bool make_window(std::span<const float> below, double cut, Window& window) {
   return window.excess.front() > window.excess.back();
 }
 
-/// Log-likelihood of the window under a generalised Pareto truncated at the cut, of this shape, and with so
-/// much of its probability beyond the cut that `expected` further scores belong there. That fixes its scale.
-double log_likelihood(const Window& window, double shape, double expected) {
-  const double beyond = expected / (window.count + expected);
-  double sum = 0, scale = 0;
-  if (shape == 0) {
-    scale = window.cut / -std::log(beyond);
-    for (std::size_t i = 0; i < window.excess.size(); ++i) sum += window.weight[i] * window.excess[i];
-    sum /= scale;
-  } else {
-    scale = shape * window.cut / std::expm1(-shape * std::log(beyond));
-    const double slope = shape / scale;
-    for (std::size_t i = 0; i < window.excess.size(); ++i)
-      sum += window.weight[i] * std::log1p(slope * window.excess[i]);
-    sum *= 1 / shape + 1;
+/// A generalised Pareto of one shape, truncated at the window's cut, as a function of the logarithm of its
+/// scale.
+class TruncatedPareto {
+ public:
+  TruncatedPareto(const Window& window, double shape) : window_(window), shape_(shape) {}
+
+  double log_likelihood(double log_scale) const {
+    const double scale = std::exp(log_scale);
+    double sum = 0;
+    if (shape_ == 0) {
+      for (std::size_t i = 0; i < window_.excess.size(); ++i) sum += window_.weight[i] * window_.excess[i];
+      sum /= scale;
+    } else {
+      for (std::size_t i = 0; i < window_.excess.size(); ++i)
+        sum += window_.weight[i] * std::log1p(shape_ / scale * window_.excess[i]);
+      sum *= 1 / shape_ + 1;
+    }
+    return -sum - window_.count * (log_scale + std::log1p(-beyond(scale)));
   }
-  return -sum - window.count * (std::log(scale) + std::log1p(-beyond));
+
+  /// How many scores belong at or above the cut, for the window's count below it.
+  double expected(double log_scale) const {
+    const double share = beyond(std::exp(log_scale));
+    return window_.count * share / (1 - share);
+  }
+
+  /// The scale for which `expected` scores belong there.
+  double log_scale(double expected) const {
+    const double log_share = std::log(expected / (window_.count + expected));
+    return std::log(shape_ == 0 ? window_.cut / -log_share
+                                : shape_ * window_.cut / std::expm1(-shape_ * log_share));
+  }
+
+ private:
+  double beyond(double scale) const {
+    return shape_ == 0 ? std::exp(-window_.cut / scale)
+                       : std::pow(1 + shape_ / scale * window_.cut, -1 / shape_);
+  }
+
+  const Window& window_;
+  double shape_;
+};
+
+/// Where a function that rises and then falls is highest in [low, high].
+template <class F>
+double highest(double low, double high, F&& f) {
+  constexpr double ratio = 0.6180339887498949;
+  double left = high - ratio * (high - low), right = low + ratio * (high - low);
+  double at_left = f(left), at_right = f(right);
+  for (int i = 0; i < 24; ++i) {
+    if (at_left < at_right) {
+      low = left;
+      left = right;
+      at_left = at_right;
+      right = low + ratio * (high - low);
+      at_right = f(right);
+    } else {
+      high = right;
+      right = left;
+      at_right = at_left;
+      left = high - ratio * (high - low);
+      at_left = f(left);
+    }
+  }
+  return (low + high) / 2;
 }
 
-/// The largest number of clean scores beyond the cut that the window's profile likelihood allows.
-/// infinity where it sets no bound up to a few times `most`.
-double expected_beyond(const Window& window, double most, std::vector<double>& profile) {
-  constexpr double step = 1.6, least = 1e-3;
-  profile.clear();
+/// The largest number of clean scores beyond the cut that the likelihood allows for any shape; infinity where
+/// that is several times `most` or the window's count.
+double expected_beyond(const Window& window, double most) {
+  std::array<double, shapes.size()> peaks, likelihoods;
+  const double limit = 4 * std::max(window.count, most);
+  const double low = std::log(window.excess[window.excess.size() / 2]) - 7;
   double best = -std::numeric_limits<double>::infinity();
-  for (double expected = least; expected < std::max(window.count, 4 * most); expected *= step) {
-    double highest = -std::numeric_limits<double>::infinity();
-    for (const double shape : shapes) highest = std::max(highest, log_likelihood(window, shape, expected));
-    profile.push_back(highest);
-    best = std::max(best, highest);
+  for (std::size_t s = 0; s < shapes.size(); ++s) {
+    const TruncatedPareto pareto(window, shapes[s]);
+    const auto likelihood = [&](double log_scale) { return pareto.log_likelihood(log_scale); };
+    peaks[s] = highest(std::min(low, pareto.log_scale(limit)), pareto.log_scale(limit), likelihood);
+    likelihoods[s] = likelihood(peaks[s]);
+    best = std::max(best, likelihoods[s]);
   }
   const double bar = best - likelihood_drop;
-  std::size_t last = profile.size() - 1;
-  while (!(profile[last] >= bar)) --last;
-  if (last + 1 == profile.size()) return std::numeric_limits<double>::infinity();
-  const double part = (profile[last] - bar) / (profile[last] - profile[last + 1]);
-  return least * std::pow(step, static_cast<double>(last) + part);
+  double most_allowed = 0;
+  for (std::size_t s = 0; s < shapes.size(); ++s) {
+    if (!(likelihoods[s] >= bar)) continue;
+    const TruncatedPareto pareto(window, shapes[s]);
+    double allowed = peaks[s], refused = pareto.log_scale(limit);
+    if (pareto.log_likelihood(refused) >= bar) return std::numeric_limits<double>::infinity();
+    for (int i = 0; i < 16; ++i) {
+      const double middle = (allowed + refused) / 2;
+      (pareto.log_likelihood(middle) >= bar ? allowed : refused) = middle;
+    }
+    most_allowed = std::max(most_allowed, pareto.expected(allowed));
+  }
+  return most_allowed;
 }
 
 /// P(Poisson(mean) >= count).
@@ -107,7 +165,7 @@ class Search {
   Trim run() {
     std::size_t low = 1, high = 0, before = 0;
     for (std::size_t count = 1; count <= suspects_max_;) {
-      const std::size_t trimmed = best_.trimmed(), next = std::max(count + 1, count + count / 4);
+      const std::size_t trimmed = best_.trimmed(), next = std::max(count + 1, count + count / 10);
       consider(count);
       if (best_.trimmed() > trimmed) {
         low = before + 1;
@@ -129,7 +187,7 @@ class Search {
     const std::size_t suspects = scores_.size() - static_cast<std::size_t>(first);
     if (suspects > suspects_max_) return;
     if (!make_window(scores_.first(static_cast<std::size_t>(first)), cut, window_)) return;
-    const double expected = expected_beyond(window_, static_cast<double>(suspects), profile_);
+    const double expected = expected_beyond(window_, static_cast<double>(suspects));
     if (expected > clean_share_max * static_cast<double>(suspects)) return;
     if (poisson_tail(expected, suspects) > surprise) return;
     const Trim trim{suspects, static_cast<std::size_t>(std::ceil(std::max(0.0, expected - 0.1))), expected};
@@ -140,7 +198,6 @@ class Search {
   std::size_t suspects_max_ = 0;
   Trim best_;
   Window window_;
-  std::vector<double> profile_;
 };
 
 }  // namespace

@@ -23,7 +23,7 @@ inline constexpr double trim_share_max = 0.15;
 /// For a cut c with k scores at or above it, a generalised Pareto is fitted to the uppermost quarter of the
 /// scores below c, as truncated at c: what lies above has no say. Its profile likelihood gives an upper
 /// estimate m of how many clean scores to expect at or above c. The k are suspects if k clean ones would be a
-/// wonder (Poisson(m) tail below 0.002) and m is at most a fifth of k. Then the ceil(m - 0.1) lowest of them
+/// wonder (Poisson(m) tail below 0.005) and m is at most a fifth of k. Then the ceil(m - 0.1) lowest of them
 /// are kept, so that the calibration still holds as many high scores as the clean rows should bring. Of all
 /// cuts the one that trims most is taken.
 Trim suspected(std::span<const float> scores);

@@ -51,7 +51,7 @@ struct Arrivals {
 };
 const Arrivals streams[] = {
     {"steady", 5000, [](double) { return 5000.0; }, 0.97},
-    {"sparse", 60, [](double) { return 60.0; }, 0.85},
+    {"sparse", 300, [](double) { return 300.0; }, 0.9},
     {"daily cycle", 10000, [](double t) { return 5000 * (1 - std::cos(2 * M_PI * t)); }, 0.9},
     {"office hours", 15000, [](double t) { return t - std::floor(t) < 1.0 / 3 ? 15000.0 : 50.0; }, 0.9},
     {"bursts", 100000, [](double t) { return std::fmod(t * 24, 7) < 0.2 ? 100000.0 : 1000.0; }, 0.9},

@@ -64,7 +64,7 @@ TEST(Trim, OneFarScoreGoesAndOneNearStays) {
 TEST(Trim, WhereTheGroupsMeetTheExpectedCleanOnesAreKeptBack) {
   std::mt19937_64 random(5);
   auto scores = sorted_draw(random, test::distributions[2], 5000);
-  for (int i = 0; i < 250; ++i) scores.push_back(6 + 10 * static_cast<float>(test::uniform(random)));
+  for (int i = 0; i < 250; ++i) scores.push_back(7 + 10 * static_cast<float>(test::uniform(random)));
   std::sort(scores.begin(), scores.end());
   const Trim trim = suspected(scores);
   EXPECT_GT(trim.trimmed(), 150u);
