@@ -16,19 +16,26 @@ constexpr std::size_t rows_a_piece = 8192;
 // Rows that the features accept, in their order.
 struct Matrix {
   std::vector<float> values;
-  std::size_t count = 0, width = 0, refused = 0;
+  std::size_t count = 0, width = 0;
   Rows view() const { return {values.data(), count, width, width}; }
 };
 
-Matrix accepted_rows(const FeaturePlan& plan, const Records& records) {
+struct AcceptedRows {
+  Matrix matrix;
+  std::vector<std::size_t> records;  // which record each row came from
+};
+
+AcceptedRows accepted_rows(const FeaturePlan& plan, const Records& records) {
   const std::size_t n = records.count, width = plan.width();
-  Matrix matrix{std::vector<float>(n * width), 0, width, 0};
+  AcceptedRows accepted{{std::vector<float>(n * width), 0, width}, {}};
+  Matrix& matrix = accepted.matrix;
   std::vector<std::uint8_t> refused(n);
   std::vector<RowRefusal> reasons;
   const auto state = plan.make_state();
   for (std::size_t begin = 0; begin < n; begin += rows_a_piece) {
     const std::size_t end = std::min(n, begin + rows_a_piece);
-    plan.transform(records, begin, end, state.get(), {matrix.values.data() + begin * width, end - begin, width, width},
+    plan.transform(records, begin, end, state.get(),
+                   {matrix.values.data() + begin * width, end - begin, width, width},
                    std::span(refused).subspan(begin, end - begin), reasons);
   }
   for (std::size_t row = 0; row < n; ++row) {
@@ -36,20 +43,68 @@ Matrix accepted_rows(const FeaturePlan& plan, const Records& records) {
     if (matrix.count != row)
       std::copy_n(matrix.values.data() + row * width, width, matrix.values.data() + matrix.count * width);
     ++matrix.count;
+    accepted.records.push_back(row);
   }
   matrix.values.resize(matrix.count * width);
-  matrix.refused = n - matrix.count;
   if (matrix.count == 0) {
-    std::string why = reasons.empty() ? (records.refused.empty() ? "" : records.refused[0].reason) : reasons[0].reason;
+    std::string why =
+        reasons.empty() ? (records.refused.empty() ? "" : records.refused[0].reason) : reasons[0].reason;
     throw std::invalid_argument("every row is refused" + (why.empty() ? "" : ", the first for: " + why));
   }
-  return matrix;
+  return accepted;
+}
+
+// Which records are set aside to calibrate on (1), of those not refused already.
+std::vector<std::uint8_t> hold_out(const Records& records, double share, std::uint64_t seed) {
+  std::vector<std::uint8_t> aside(records.count);
+  for (const RowRefusal& refusal : records.refused)
+    if (refusal.row < records.count) aside[refusal.row] = 1;
+  std::vector<std::size_t> eligible;
+  for (std::size_t row = 0; row < records.count; ++row)
+    if (!aside[row]) eligible.push_back(row);
+  std::fill(aside.begin(), aside.end(), std::uint8_t{0});
+  const auto wanted = static_cast<std::size_t>(std::floor(share * static_cast<double>(eligible.size())));
+  const std::vector<std::size_t> order = shuffled(eligible.size(), seed);
+  for (std::size_t i = 0; i < std::min(std::max<std::size_t>(wanted, 1), order.size()); ++i)
+    aside[eligible[order[i]]] = 1;
+  return aside;
+}
+
+bool has_window(const FeatureSpec& spec) {
+  const auto kinds = feature_kinds();
+  const auto info =
+      std::find_if(kinds.begin(), kinds.end(), [&](const auto& kind) { return kind.kind == spec.kind; });
+  return info != kinds.end() && info->takes_window;
+}
+
+bool learns(const FeatureSpec& spec) {
+  return spec.scale != Scale::none || spec.missing == Missing::mean || spec.missing == Missing::median ||
+         spec.kind == FeatureKind::one_hot || spec.kind == FeatureKind::rarity;
+}
+
+// Features learn from the rows that are fitted on alone: a scale that had seen the calibration rows would
+// treat them unlike the rows to come. Where there are windows they learn from all, because a window that
+// misses every fifth event counts less than it will in service.
+FeaturePlan fit_features(const Schema& schema, std::vector<FeatureSpec> specs, const Records& records,
+                         const std::vector<std::uint8_t>& aside, const FeatureLimits& limits) {
+  const bool windows = std::any_of(specs.begin(), specs.end(), has_window);
+  if (aside.empty() || windows || std::none_of(specs.begin(), specs.end(), learns))
+    return FeaturePlan::fit(schema, std::move(specs), records, limits);
+  Records fitted_on = records;
+  std::vector<std::uint8_t> refused = aside;
+  for (const RowRefusal& refusal : records.refused)
+    if (refusal.row < refused.size()) refused[refusal.row] = 1;
+  fitted_on.refused.clear();
+  for (std::size_t row = 0; row < refused.size(); ++row)
+    if (refused[row]) fitted_on.refused.push_back({static_cast<std::uint32_t>(row), {}});
+  return FeaturePlan::fit(schema, std::move(specs), fitted_on, limits);
 }
 
 Matrix chosen_rows(Rows rows, std::span<const std::size_t> chosen) {
-  Matrix matrix{{}, chosen.size(), rows.width, 0};
+  Matrix matrix{{}, chosen.size(), rows.width};
   matrix.values.reserve(chosen.size() * rows.width);
-  for (std::size_t i : chosen) matrix.values.insert(matrix.values.end(), rows.row(i), rows.row(i) + rows.width);
+  for (std::size_t i : chosen)
+    matrix.values.insert(matrix.values.end(), rows.row(i), rows.row(i) + rows.width);
   return matrix;
 }
 
@@ -62,7 +117,8 @@ std::vector<float> scores_of(Device& device, const Fitted& fitted, Rows rows) {
   auto workspace = device.array<std::byte>(scorer->workspace_bytes(piece));
   for (std::size_t begin = 0; begin < rows.count; begin += piece) {
     const std::size_t end = std::min(rows.count, begin + piece);
-    scorer->score(stream, rows.slice(begin, end), workspace.span(), std::span(scores).subspan(begin, end - begin));
+    scorer->score(stream, rows.slice(begin, end), workspace.span(),
+                  std::span(scores).subspan(begin, end - begin));
   }
   return scores;
 }
@@ -70,25 +126,31 @@ std::vector<float> scores_of(Device& device, const Fitted& fitted, Rows rows) {
 // One fit after another, each with its part of the progress.
 class Fitting {
  public:
-  Fitting(Device& device, const Detector& detector, const Settings& settings, std::uint64_t seed, const Progress& progress)
+  Fitting(Device& device, const Detector& detector, const Settings& settings, std::uint64_t seed,
+          const Progress& progress)
       : device_(device), detector_(detector), settings_(settings), seed_(seed), progress_(progress) {}
 
   std::shared_ptr<const Fitted> fit(Rows rows, double from, double to) const {
     Progress part;
     if (progress_)
-      part = [this, from, to](double done, std::string_view what) { progress_(from + (to - from) * done, what); };
+      part = [this, from, to](double done, std::string_view what) {
+        progress_(from + (to - from) * done, what);
+      };
     return detector_.fit({device_, rows, settings_, seed_, part});
   }
 
-  // Scores of every row by a detector that wasn't fitted on it, by folds (Vovk 2015, cross-conformal prediction).
+  // Scores of every row by a detector that wasn't fitted on it, by folds (Vovk 2015, cross-conformal
+  // prediction).
   std::vector<float> cross_scores(Rows rows, double from, double to) const {
     const std::vector<std::size_t> order = shuffled(rows.count, seed_);
     const std::size_t parts = std::min(folds, rows.count);
     std::vector<float> scores(rows.count);
     for (std::size_t fold = 0; fold < parts; ++fold) {
       std::vector<std::size_t> inside, outside;
-      for (std::size_t i = 0; i < order.size(); ++i) (i % parts == fold ? outside : inside).push_back(order[i]);
-      const double step = (to - from) / static_cast<double>(parts), begin = from + step * static_cast<double>(fold);
+      for (std::size_t i = 0; i < order.size(); ++i)
+        (i % parts == fold ? outside : inside).push_back(order[i]);
+      const double step = (to - from) / static_cast<double>(parts),
+                   begin = from + step * static_cast<double>(fold);
       const Matrix fitted_on = chosen_rows(rows, inside), left_out = chosen_rows(rows, outside);
       const auto fitted = fit(fitted_on.view(), begin, begin + step);
       const std::vector<float> fold_scores = scores_of(device_, *fitted, left_out.view());
@@ -111,24 +173,26 @@ struct Calibrated {
   std::string how;
 };
 
-Calibrated fit_and_hold_out(Device& device, const Fitting& fitting, Rows rows, double share, std::uint64_t seed) {
-  const auto wanted = static_cast<std::size_t>(std::floor(share * static_cast<double>(rows.count)));
-  const std::size_t held_out = std::max<std::size_t>(wanted, 1);
-  if (rows.count < 2)
-    throw std::invalid_argument("found 1 row, allowed at least 2 to hold some out (or calibration=none)");
-  const std::vector<std::size_t> order = shuffled(rows.count, seed);
-  std::vector<std::size_t> calibration(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(held_out));
-  std::vector<std::size_t> training(order.begin() + static_cast<std::ptrdiff_t>(held_out), order.end());
+Calibrated fit_and_hold_out(Device& device, const Fitting& fitting, const AcceptedRows& rows,
+                            const std::vector<std::uint8_t>& aside) {
   // In their order: ties between rows go to the lower index, and that should be the data's.
-  std::sort(training.begin(), training.end());
-  const Matrix fitted_on = chosen_rows(rows, training), left_out = chosen_rows(rows, calibration);
+  std::vector<std::size_t> training, calibration;
+  for (std::size_t i = 0; i < rows.records.size(); ++i)
+    (aside[rows.records[i]] ? calibration : training).push_back(i);
+  if (training.empty() || calibration.empty())
+    throw std::invalid_argument("found " + std::to_string(training.size()) + " rows to fit on and " +
+                                std::to_string(calibration.size()) +
+                                " held out, allowed at least 1 of each (or calibration=none)");
+  const Matrix fitted_on = chosen_rows(rows.matrix.view(), training);
+  const Matrix left_out = chosen_rows(rows.matrix.view(), calibration);
   auto fitted = fitting.fit(fitted_on.view(), 0.1, 0.85);
   auto scores = scores_of(device, *fitted, left_out.view());
   return {std::move(fitted), std::move(scores), "held out"};
 }
 
 Calibrated fit_and_cross(Device& device, const Fitting& fitting, Rows rows) {
-  if (rows.count < 2) throw std::invalid_argument("found 1 row, allowed at least 2 to cross-calibrate (or calibration=none)");
+  if (rows.count < 2)
+    throw std::invalid_argument("found 1 row, allowed at least 2 to cross-calibrate (or calibration=none)");
   auto fitted = fitting.fit(rows, 0.1, 0.3);
   auto scores = fitted->leave_one_out_scores(device);
   if (!scores.empty()) return {std::move(fitted), std::move(scores), "leave one out"};
@@ -140,12 +204,22 @@ Calibrated fit_and_cross(Device& device, const Fitting& fitting, Rows rows) {
 
 std::span<const Parameter> fit_parameters() {
   static const std::vector<Parameter> table{
-      {"calibration", Kind::number, "0.2",
-       "share of the rows held out to calibrate on; cross: every row, scored by a detector not fitted on it; none: no p-values",
-       {"cross", "none"}, 0.001, 0.9},
-      {"scale", Kind::word, "none", "scale of the features that none is declared for", {"none", "standard", "robust", "minmax"}},
+      {"calibration",
+       Kind::number,
+       "0.2",
+       "share of the rows held out to calibrate on; cross: every row, scored by a detector not fitted on it; "
+       "none: no p-values",
+       {"cross", "none"},
+       0.001,
+       0.9},
+      {"scale",
+       Kind::word,
+       "none",
+       "scale of the features that none is declared for",
+       {"none", "standard", "robust", "minmax"}},
       {"trim", Kind::boolean, "true", "leave suspected anomalies out of the calibration scores"},
-      {"extrapolate", Kind::boolean, "true", "rank what lies beyond the calibration scores by a Pareto tail, marked as such"},
+      {"extrapolate", Kind::boolean, "true",
+       "rank what lies beyond the calibration scores by a Pareto tail, marked as such"},
   };
   return table;
 }
@@ -159,7 +233,8 @@ std::vector<Parameter> all_parameters(std::string_view detector) {
       names.push_back(known.name);
       allowed += (allowed.empty() ? "" : ", ") + std::string(known.name);
     }
-    throw InvalidSettings({{"detector", "'" + std::string(detector) + "'", allowed, nearest_name(detector, names)}});
+    throw InvalidSettings(
+        {{"detector", "'" + std::string(detector) + "'", allowed, nearest_name(detector, names)}});
   }
   std::vector<Parameter> table(found->parameters.begin(), found->parameters.end());
   table.insert(table.end(), fit_parameters().begin(), fit_parameters().end());
@@ -180,24 +255,29 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
       if (spec.scale == Scale::none) spec.scale = scale;
   }
   if (progress) progress(0, "features");
-  const FeaturePlan plan = FeaturePlan::fit(schema, std::move(specs), records, options.limits);
-  const Matrix rows = accepted_rows(plan, records);
+  const bool none = settings.is("calibration", "none"), cross = settings.is("calibration", "cross");
+  const std::vector<std::uint8_t> aside =
+      none || cross ? std::vector<std::uint8_t>()
+                    : hold_out(records, settings.number("calibration"), options.seed);
+  const FeaturePlan plan = fit_features(schema, std::move(specs), records, aside, options.limits);
+  const AcceptedRows rows = accepted_rows(plan, records);
 
   const Fitting fitting(device, detector, settings, options.seed, progress);
   Calibrated result;
-  if (settings.is("calibration", "none")) {
-    result = {fitting.fit(rows.view(), 0.1, 0.95), {}, "none"};
-  } else if (settings.is("calibration", "cross")) {
-    result = fit_and_cross(device, fitting, rows.view());
+  if (none) {
+    result = {fitting.fit(rows.matrix.view(), 0.1, 0.95), {}, "none"};
+  } else if (cross) {
+    result = fit_and_cross(device, fitting, rows.matrix.view());
   } else {
-    result = fit_and_hold_out(device, fitting, rows.view(), settings.number("calibration"), options.seed);
+    result = fit_and_hold_out(device, fitting, rows, aside);
   }
 
   std::map<std::string, std::string> provenance{
       {"rows", std::to_string(records.count)},
-      {"rows_refused", std::to_string(rows.refused)},
+      {"rows_refused", std::to_string(records.count - rows.matrix.count)},
       {"rows_calibrated_on", std::to_string(result.scores.size())},
-      {"rows_fitted_on", std::to_string(rows.count - (result.how == "held out" ? result.scores.size() : 0))},
+      {"rows_fitted_on", std::to_string(rows.matrix.count - (aside.empty() ? 0 : result.scores.size()))},
+      {"rows_sha256", sha256(std::as_bytes(std::span(rows.matrix.values)))},
       {"calibration", result.how},
       {"seed", std::to_string(options.seed)},
   };
@@ -205,11 +285,13 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
   if (!result.scores.empty()) {
     if (progress) progress(0.95, "calibration");
     CalibrationReport report;
-    calibration = calibrate(result.scores, {settings.boolean("trim"), settings.boolean("extrapolate")}, &report);
+    calibration =
+        calibrate(result.scores, {settings.boolean("trim"), settings.boolean("extrapolate")}, &report);
     provenance["rows_trimmed"] = std::to_string(report.trimmed);
     provenance["tail"] = report.tail;
   }
-  auto model = from_bytes(model_bytes({options.name, &detector, settings, plan, result.fitted, calibration, provenance}));
+  auto model = from_bytes(
+      model_bytes({options.name, &detector, settings, plan, result.fitted, calibration, provenance}));
   if (progress) progress(1, "done");
   return model;
 }

@@ -29,14 +29,17 @@ tail::Calibration read_calibration(const TensorReader& reader) {
   tail::Calibration calibration;
   calibration.scores = reader.floats("calibration.scores");
   const std::vector<float>& scores = calibration.scores;
-  const bool finite = std::all_of(scores.begin(), scores.end(), [](float score) { return std::isfinite(score); });
+  const bool finite =
+      std::all_of(scores.begin(), scores.end(), [](float score) { return std::isfinite(score); });
   if (scores.empty() || !finite || !std::is_sorted(scores.begin(), scores.end()))
     throw InvalidModel("calibration.scores: found scores that are not finite and ascending");
   const std::vector<double> pareto = reader.doubles("calibration.pareto");
-  const bool well_formed = pareto.size() == 5 && (pareto[0] == 0 || pareto[0] == 1) &&
-                           std::all_of(pareto.begin(), pareto.end(), [](double value) { return std::isfinite(value); }) &&
-                           pareto[3] > 0 && pareto[4] >= 0 && pareto[4] <= 1;
-  if (!well_formed) throw InvalidModel("calibration.pareto: found no tail (fitted, threshold, shape, scale, exceedance)");
+  const bool well_formed =
+      pareto.size() == 5 && (pareto[0] == 0 || pareto[0] == 1) &&
+      std::all_of(pareto.begin(), pareto.end(), [](double value) { return std::isfinite(value); }) &&
+      pareto[3] > 0 && pareto[4] >= 0 && pareto[4] <= 1;
+  if (!well_formed)
+    throw InvalidModel("calibration.pareto: found no tail (fitted, threshold, shape, scale, exceedance)");
   calibration.pareto = {pareto[0] == 1, pareto[1], pareto[2], pareto[3], pareto[4]};
   return calibration;
 }
@@ -53,8 +56,10 @@ std::vector<std::byte> model_bytes(const ModelParts& parts) {
   writer.metadata("lanner.provenance", nlohmann::json(parts.provenance).dump());
   if (parts.calibration) {
     const tail::Pareto& pareto = parts.calibration->pareto;
-    const double tail[] = {pareto.fitted ? 1.0 : 0.0, pareto.threshold, pareto.shape, pareto.scale, pareto.exceedance};
-    writer.add("calibration.scores", {parts.calibration->scores.size()}, std::span<const float>(parts.calibration->scores));
+    const double tail[] = {pareto.fitted ? 1.0 : 0.0, pareto.threshold, pareto.shape, pareto.scale,
+                           pareto.exceedance};
+    writer.add("calibration.scores", {parts.calibration->scores.size()},
+               std::span<const float>(parts.calibration->scores));
     writer.add("calibration.pareto", {5}, std::span<const double>(tail));
   }
   parts.fitted->save(writer);
@@ -69,22 +74,24 @@ std::shared_ptr<const Model> Model::from_bytes(std::vector<std::byte> bytes) {
   if (!reader.has_metadata("lanner.format_version"))
     throw InvalidModel("found no lanner.format_version: a safetensors file, but not a model of Lanner's");
   if (const std::string& version = reader.metadata("lanner.format_version"); version != format_version)
-    throw InvalidModel("lanner.format_version: found '" + version + "', allowed " + std::string(format_version) +
-                       " (a newer Lanner wrote it)");
+    throw InvalidModel("lanner.format_version: found '" + version + "', allowed " +
+                       std::string(format_version) + " (a newer Lanner wrote it)");
   model->name_ = reader.metadata("lanner.name");
   model->detector_ = find_detector(reader.metadata("lanner.detector"));
   if (!model->detector_)
-    throw InvalidModel("lanner.detector: found '" + reader.metadata("lanner.detector") + "', which this build doesn't have");
+    throw InvalidModel("lanner.detector: found '" + reader.metadata("lanner.detector") +
+                       "', which this build doesn't have");
   try {
-    model->settings_ = Settings::parse(all_parameters(model->detector_->name), read_map(reader, "lanner.settings"));
+    model->settings_ =
+        Settings::parse(all_parameters(model->detector_->name), read_map(reader, "lanner.settings"));
     model->features_ = FeaturePlan::from_json(reader.metadata("lanner.features"));
   } catch (const std::invalid_argument& error) {
     throw InvalidModel(error.what());
   }
   model->fitted_ = model->detector_->load(reader, *model->settings_);
   if (model->fitted_->width() != model->features_->width())
-    throw InvalidModel("found a detector of " + std::to_string(model->fitted_->width()) + " features and a plan of " +
-                       std::to_string(model->features_->width()));
+    throw InvalidModel("found a detector of " + std::to_string(model->fitted_->width()) +
+                       " features and a plan of " + std::to_string(model->features_->width()));
   if (reader.has("calibration.scores")) model->calibration_ = read_calibration(reader);
   model->provenance_ = read_map(reader, "lanner.provenance");
   return model;
@@ -98,6 +105,8 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& path) {
   }
 }
 
-void Model::save(const std::filesystem::path& path) const { write_file(path, bytes_); }
+void Model::save(const std::filesystem::path& path) const {
+  write_file(path, bytes_);
+}
 
 }  // namespace lanner::engine

@@ -11,12 +11,16 @@ ModelScorer::ModelScorer(std::shared_ptr<const Model> model, Device& device)
   if (const auto& calibration = model_->calibration()) tail_ = tail::make_tail(device, *calibration);
 }
 
-std::size_t ModelScorer::workspace_bytes(std::size_t rows_max) const { return scorer_->workspace_bytes(rows_max); }
+std::size_t ModelScorer::workspace_bytes(std::size_t rows_max) const {
+  return scorer_->workspace_bytes(rows_max);
+}
 
-void ModelScorer::score(Stream& stream, Rows rows, std::span<const std::uint8_t> refused, std::span<std::byte> workspace,
-                        std::span<float> scores, std::span<double> p_values, std::span<std::uint8_t> extrapolated) const {
+void ModelScorer::score(Stream& stream, Rows rows, std::span<const std::uint8_t> refused,
+                        std::span<std::byte> workspace, std::span<float> scores, std::span<double> p_values,
+                        std::span<std::uint8_t> extrapolated) const {
   const std::size_t n = rows.count;
-  if (scores.size() < n || p_values.size() < n || extrapolated.size() < n || (!refused.empty() && refused.size() < n))
+  if (scores.size() < n || p_values.size() < n || extrapolated.size() < n ||
+      (!refused.empty() && refused.size() < n))
     throw std::invalid_argument("there is no room for every row's score");
   scorer_->score(stream, rows, workspace, scores.first(n));
   if (tail_) {

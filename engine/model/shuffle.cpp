@@ -22,8 +22,8 @@ std::vector<std::size_t> shuffled(std::size_t n, std::uint64_t seed) {
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::uint64_t state = seed;
   for (std::size_t i = n; i > 1; --i) {
-    // The high half of the product maps 64 random bits to [0, i) (Lemire 2019), without the division's bias towards
-    // small values mattering: i is far below 2^64.
+    // The high half of the product maps 64 random bits to [0, i) (Lemire 2019), without the division's bias
+    // towards small values mattering: i is far below 2^64.
     const Wide scaled = static_cast<Wide>(next(state)) * i;
     std::swap(order[i - 1], order[static_cast<std::size_t>(scaled >> 64)]);
   }
