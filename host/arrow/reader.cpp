@@ -331,6 +331,7 @@ Step next_message(Bytes bytes, std::size_t& position, RawMessage& out, std::vect
 
 std::string Reader::read_stream(Bytes bytes, std::size_t rows_max) {
   clear();
+  bytes_ = bytes.size();
   std::size_t position = 0;
   RawMessage raw;
   std::string reason;
@@ -367,6 +368,7 @@ bool Reader::is_file(Bytes bytes) {
 
 std::string Reader::read_file(Bytes bytes, std::size_t rows_max) {
   clear();
+  bytes_ = bytes.size();
   constexpr std::size_t kMagic = kFileMagic.size(), kTail = kMagic + 4;
   if (!is_file(bytes)) return "does not begin with ARROW1";
   if (bytes.size() < 8 + kTail || !is_file(bytes.last(kMagic)))
@@ -386,6 +388,7 @@ std::string Reader::read_file(Bytes bytes, std::size_t rows_max) {
   if (footer->batches() == nullptr) return {};
   RawMessage raw;
   std::string reason;
+  std::size_t taken = 0;
   for (std::size_t i = 0; i < footer->batches()->size(); ++i) {
     const auto block = element_at<ipc::Block>(*footer->batches(), i);
     if (block.offset() < 8 || static_cast<std::uint64_t>(block.offset()) >= bytes.size())
@@ -394,6 +397,8 @@ std::string Reader::read_file(Bytes bytes, std::size_t rows_max) {
     auto position = static_cast<std::size_t>(block.offset());
     const Step step = next_message(bytes, position, raw, batch_metadata_, reason);
     if (step == Step::broken) return reason;
+    taken += raw.end - raw.begin;
+    if (taken > bytes.size()) return "its record batches overlap";
     const ipc::RecordBatch* batch =
         step == Step::message ? ipc::GetMessage(raw.metadata.data())->header_as_RecordBatch() : nullptr;
     if (batch == nullptr) return fmt::format("no record batch at byte {}", block.offset());

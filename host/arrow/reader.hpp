@@ -82,6 +82,8 @@ class Reader {
 
   std::span<const Field> fields() const { return fields_; }
   std::size_t rows() const { return rows_; }
+  /// How many were read. Columns may share them, so what is made of them has to be bounded against this.
+  std::size_t bytes() const { return bytes_; }
   std::size_t batches() const { return batch_rows_.size(); }
   std::size_t rows_of(std::size_t batch) const { return batch_rows_[batch]; }
   /// Undefined for Kind::other.
@@ -108,7 +110,7 @@ class Reader {
   std::vector<Bytes> parts_;
   std::vector<std::size_t> batch_rows_;
   std::vector<std::uint64_t> schema_metadata_, batch_metadata_;  // aligned copies, for the tables' loads
-  std::size_t rows_ = 0;
+  std::size_t rows_ = 0, bytes_ = 0;
 };
 
 /// One encapsulated message: its metadata (a flatbuffer, not yet verified) and body.

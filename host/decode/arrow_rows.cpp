@@ -1,11 +1,13 @@
+#include "host/decode/arrow_rows.hpp"
+
 #include <fmt/format.h>
+#include <simdjson.h>
 
 #include <algorithm>
 #include <charconv>
 #include <limits>
 #include <optional>
 
-#include "host/decode/formats.hpp"
 #include "host/decode/time_text.hpp"
 
 namespace lanner::host {
@@ -16,6 +18,9 @@ using arrow::Field;
 using arrow::Kind;
 using arrow::value_at;
 
+// Rows may share bytes: views do by design, and offsets may step back behind a null. All text together may be
+// this many times the bytes read, or a small message could ask for any amount of memory.
+constexpr std::size_t kSharedMax = 64;
 constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
 bool is_number(Kind kind) {
@@ -204,12 +209,19 @@ class Taker {
       refuse(row_of_all, fmt::format("{}: found text that is not UTF-8, allowed text", field.name));
       out = {};
     }
+    text_bytes_ += out.size();
+    if (text_bytes_ / kSharedMax > reader_.bytes()) {
+      reason_ = fmt::format("column '{}': row {}: more than {} bytes of text for each byte there is",
+                            field.name, row_of_all, kSharedMax);
+      return false;
+    }
     return true;
   }
 
   const arrow::Reader& reader_;
   engine::Records& out_;
   std::string reason_;
+  std::size_t text_bytes_ = 0;
 };
 
 }  // namespace
@@ -279,6 +291,14 @@ std::string records_from_arrow(const arrow::Reader& reader, const SchemaNames& n
   out.count = rows;
   taker.settle_refusals();
   return {};
+}
+
+std::string records_from_arrow(const arrow::Reader& reader, const engine::Schema& schema,
+                               engine::Records& out) {
+  SchemaNames names;
+  names.set(schema);
+  prepare_columns(schema, out);
+  return records_from_arrow(reader, names, out);
 }
 
 }  // namespace lanner::host

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include "host/arrow/reader.hpp"
+#include "host/decode/arrow_rows.hpp"
 #include "host/decode/formats.hpp"
 
 namespace lanner::host {

@@ -10,7 +10,6 @@
 #include <simdjson.h>
 
 #include "engine/records/records.hpp"
-#include "host/arrow/reader.hpp"
 #include "host/decode/decode.hpp"
 #include "host/decode/row_writer.hpp"
 
@@ -32,9 +31,6 @@ class JsonLines {
 /// An array of maps. A row that is no map is refused alone; bytes that are no MessagePack refuse the batch,
 /// since where the next row would begin is then unknown.
 std::string decode_msgpack(Bytes frame, std::size_t rows_max, RowWriter& rows);
-
-/// The rows of all record batches, matched by column name.
-std::string records_from_arrow(const arrow::Reader&, const SchemaNames&, engine::Records& out);
 
 std::string too_many_rows(std::size_t rows_max);
 
