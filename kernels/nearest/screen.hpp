@@ -1,5 +1,6 @@
-// The screen's bound: what docs/bounds/nearest.md proves, as code. All squared distances here are in scaled units:
-// S = scale^2 |q - r|^2, with the index's power of two `scale`, so that squares neither overflow nor vanish.
+// The screen's bound: what docs/bounds/nearest.md proves, as code. All squared distances here are in scaled
+// units: S = scale^2 |q - r|^2, with the index's power of two `scale`, so that squares neither overflow nor
+// vanish.
 //
 // For a cell with centre c (in scaled units) the screen sums, in float32 and in any order,
 //   A = bias(r) - 2 q' . r',   q' = float(scale q - c), r' = float(scale r - c),
@@ -22,10 +23,12 @@ struct ScreenBound {
   double absolute = 0;   ///< omega: what underflow may add
 };
 
-/// Relative error of a sum of `width` products and a bias against the sum of their magnitudes: 2^-23 for every
-/// operation a term may pass (truncation, not only rounding), and a quarter more for units that align blocks of
-/// four or more terms to the largest.
-constexpr double screen_sum_error(std::size_t width) { return (1.25 * static_cast<double>(width) + 8) * 0x1p-23; }
+/// Relative error of a sum of `width` products and a bias against the sum of their magnitudes: 2^-23 for
+/// every operation a term may pass (truncation, not only rounding), and a quarter more for units that align
+/// blocks of four or more terms to the largest.
+constexpr double screen_sum_error(std::size_t width) {
+  return (1.25 * static_cast<double>(width) + 8) * 0x1p-23;
+}
 
 constexpr ScreenBound screen_bound(std::size_t width) {
   const double sum = screen_sum_error(width);
@@ -35,19 +38,21 @@ constexpr ScreenBound screen_bound(std::size_t width) {
 // Always inlined: the SIMD tiers' files must not leave copies of them that other code could link to.
 #define LANNER_SCREEN [[gnu::always_inline]] inline
 
+// Without branches, which nobody could predict.
+
 /// The nearest float at or below x; beyond the largest finite float, that float.
 LANNER_SCREEN float float_below(double x) {
   const float nearest = static_cast<float>(x);
-  if (!(nearest > x)) return nearest;
-  const auto bits = __builtin_bit_cast(std::uint32_t, nearest);
-  return __builtin_bit_cast(float, nearest > 0 ? bits - 1 : bits + 1);
+  const auto bits = __builtin_bit_cast(std::int32_t, nearest);
+  const std::int32_t away_from_zero = 1 + 2 * (bits >> 31);
+  return __builtin_bit_cast(float, bits - (static_cast<double>(nearest) > x) * away_from_zero);
 }
 /// The nearest float at or above x; infinite beyond the largest finite float.
 LANNER_SCREEN float float_above(double x) {
   const float nearest = static_cast<float>(x);
-  if (!(nearest < x)) return nearest;
-  const auto bits = __builtin_bit_cast(std::uint32_t, nearest);
-  return __builtin_bit_cast(float, nearest < 0 ? bits - 1 : bits + 1);
+  const auto bits = __builtin_bit_cast(std::int32_t, nearest);
+  const std::int32_t away_from_zero = 1 + 2 * (bits >> 31);
+  return __builtin_bit_cast(float, bits + (static_cast<double>(nearest) < x) * away_from_zero);
 }
 
 // squared_norm: |scale r - c|^2 or |scale q - c|^2, within 2^-28 of itself.
@@ -56,7 +61,8 @@ LANNER_SCREEN float screen_bias(const ScreenBound& bound, double squared_norm) {
   return float_below(squared_norm * (1 - bound.reference));
 }
 LANNER_SCREEN float screen_extra(const ScreenBound& bound, double squared_norm) {
-  return float_above(squared_norm * (1 + bound.reference) - static_cast<double>(screen_bias(bound, squared_norm)));
+  return float_above(squared_norm * (1 + bound.reference) -
+                     static_cast<double>(screen_bias(bound, squared_norm)));
 }
 LANNER_SCREEN float screen_lower_shift(const ScreenBound& bound, double squared_norm) {
   return float_below(squared_norm * (1 - bound.query) - bound.absolute);
@@ -65,16 +71,19 @@ LANNER_SCREEN float screen_upper_shift(const ScreenBound& bound, double squared_
   return float_above(squared_norm * (1 + bound.query) + bound.absolute);
 }
 
-/// Where A is above it, S > limit. Never infinite: padding has an infinite bias, and must fail the comparison.
+/// Where A is above it, S > limit. Never infinite: padding has an infinite bias, and must fail the
+/// comparison.
 LANNER_SCREEN float screen_threshold(float limit, float lower_shift) {
   const double exact = static_cast<double>(limit) - static_cast<double>(lower_shift);
   const float above = float_above(exact + __builtin_fabs(exact) * 0x1p-50);
   return above < 0x1.fffffep127f ? above : 0x1.fffffep127f;
 }
 
-/// The limit on S up to which rows must be kept, where k rows have S <= kth: a little more, since the order is
-/// that of rounded float64 chains.
-LANNER_SCREEN float screen_limit(double kth) { return float_above(kth * (1 + 0x1p-22) + 0x1p-126); }
+/// The limit on S up to which rows must be kept, where k rows have S <= kth: a little more, since the order
+/// is that of rounded float64 chains.
+LANNER_SCREEN float screen_limit(double kth) {
+  return float_above(kth * (1 + 0x1p-22) + 0x1p-126);
+}
 
 /// Where a squared distance to a cell's box, summed in float32, is above it, S > limit.
 LANNER_SCREEN float screen_reach(const ScreenBound& bound, float limit) {

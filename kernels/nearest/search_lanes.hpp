@@ -1,5 +1,5 @@
-// The search of one group of queries, for the SIMD tiers: a template over the tier, always instantiated in that
-// tier's own file, and free of std:: for the reason that kernels/simd/lanes.hpp gives.
+// The search of one group of queries, for the SIMD tiers: a template over the tier, always instantiated in
+// that tier's own file, and free of std:: for the reason that kernels/simd/lanes.hpp gives.
 #pragma once
 
 #include <immintrin.h>
@@ -12,8 +12,8 @@
 
 namespace lanner::nearest {
 
-// A full tile is `rows` queries by `registers` registers of references: as many accumulators as leave room for
-// the operands. What is left over of a cell's queries goes through lower tiles over more panels.
+// A full tile is `rows` queries by `registers` registers of references: as many accumulators as leave room
+// for the operands. What is left over of a cell's queries goes through lower tiles over more panels.
 template <class Tier>
 struct TileShape;
 template <>
@@ -37,7 +37,8 @@ template <class Tier>
 LANNER_INLINE void store_chosen(simd::Lanes<Tier, std::int32_t> values, std::uint32_t bits, void* to) {
   if constexpr (simd::Wide<simd::Lanes<Tier, std::int32_t>>) {
 #if defined(__AVX512F__)
-    const auto packed = _mm512_maskz_compress_epi32(static_cast<__mmask16>(bits), reinterpret_cast<__m512i>(values.v));
+    const auto packed =
+        _mm512_maskz_compress_epi32(static_cast<__mmask16>(bits), reinterpret_cast<__m512i>(values.v));
     _mm512_storeu_si512(to, packed);
 #else
     const simd::Halves<simd::Lanes<Tier, std::int32_t>> half(values);
@@ -72,8 +73,8 @@ struct GroupSearch {
   // ---- survivors of one query ----
 
   /// The smallest bound, roughly, that holds rows of at least `wanted` weight; infinite if there are none.
-  [[gnu::noinline]] static float bound_holding(const float* values, const std::uint32_t* weight, std::size_t count,
-                                               std::size_t wanted) {
+  [[gnu::noinline]] static float bound_holding(const float* values, const std::uint32_t* weight,
+                                               std::size_t count, std::size_t wanted) {
     const auto holds = [&](std::int32_t bits) {
       const Float bound(__builtin_bit_cast(float, bits));
       Word found(0);
@@ -126,7 +127,8 @@ struct GroupSearch {
           _MM_TRANSPOSE4_PS(a, b, c, d);
           const __m128 features[4] = {a, b, c, d};
           for (int f = 0; f < 4; ++f) {
-            const __m256d difference = _mm256_sub_pd(_mm256_broadcast_sd(q + j + f), _mm256_cvtps_pd(features[f]));
+            const __m256d difference =
+                _mm256_sub_pd(_mm256_broadcast_sd(q + j + f), _mm256_cvtps_pd(features[f]));
             sum[half] = _mm256_fmadd_pd(difference, difference, sum[half]);
           }
         }
@@ -206,8 +208,8 @@ struct GroupSearch {
   struct TileRow {
     float threshold;
     float lower_shift;
-    float upper_shift;
     std::uint32_t query;
+    double squared_norm;
   };
 
   /// Takes those of a panel's rows into a query's buffer that are not above its threshold.
@@ -216,12 +218,14 @@ struct GroupSearch {
     QueryState& state = scratch.state[row.query];
     alignas(64) float lower[panel_width];
     alignas(64) float upper[panel_width];
+    const Float upper_shift(screen_upper_shift(index.bound, row.squared_norm));
     std::uint32_t survivors = 0;
     for (int v = 0; v < registers; ++v) {
       const Float a = Float::load(values + v * lanes);
       const Float below = a + Float(row.lower_shift);
       fma(Float(-0x1p-22f), absolute(below), below).store(lower + v * lanes);
-      const Float extra = (Float::load(index.extra + position + v * lanes) + Float(row.upper_shift)) * Float(1 + 0x1p-22f);
+      const Float extra =
+          (Float::load(index.extra + position + v * lanes) + upper_shift) * Float(1 + 0x1p-22f);
       const Float above = a + extra;
       simd::maximum(fma(Float(0x1p-22f), absolute(above), above), Float(0.0f)).store(upper + v * lanes);
       survivors |= lane_bits(a <= Float(row.threshold)) << (v * lanes);
@@ -306,7 +310,8 @@ struct GroupSearch {
           for (int p = 0; p < abreast; ++p) {
             const float* at = values[h] + p * panel_width;
             Word some(0);
-            for (int c = 0; c < registers; ++c) some = some | (Float::load(at + c * lanes) <= Float(rows[h].threshold));
+            for (int c = 0; c < registers; ++c)
+              some = some | (Float::load(at + c * lanes) <= Float(rows[h].threshold));
             if (lane_bits(some)) take(rows[h], at, (panel + p) * panel_width);
           }
       }
@@ -314,7 +319,8 @@ struct GroupSearch {
   }
 
   /// Centres a query to a cell, and writes it into the tile.
-  LANNER_INLINE void pack(std::size_t cell, std::uint32_t query, TileRow& row, float* tile, std::size_t tile_step) const {
+  LANNER_INLINE void pack(std::size_t cell, std::uint32_t query, TileRow& row, float* tile,
+                          std::size_t tile_step) const {
     const IndexView& index = job.index;
     const float* q = scratch.query + query * index.centre_stride;
     const float* centre = index.centre + cell * index.centre_stride;
@@ -333,13 +339,13 @@ struct GroupSearch {
         sum[half] = fma(offset, offset, sum[half]);
       }
     const Double both = sum[0] + sum[1];
-    double squared_norm = 0;
-    for (int i = 0; i < Double::width; ++i) squared_norm += both[i];
+    double squared_norm = both[0] + both[1] + (both[2] + both[3]);
+    if constexpr (Double::width == 8) squared_norm += both[4] + both[5] + (both[6] + both[7]);
 
     const QueryState& state = scratch.state[query];
     row.query = query;
     row.lower_shift = screen_lower_shift(index.bound, squared_norm);
-    row.upper_shift = screen_upper_shift(index.bound, squared_norm);
+    row.squared_norm = squared_norm;
     row.threshold = state.bounded ? screen_threshold(state.limit, row.lower_shift) : 0x1.fffffep127f;
   }
 
@@ -426,7 +432,8 @@ struct GroupSearch {
     }
   }
 
-  /// Bounds of every query's distance to every cell, and which cells are its homes: the nearest by that bound.
+  /// Bounds of every query's distance to every cell, and which cells are its homes: the nearest by that
+  /// bound.
   void measure_boxes() const {
     const IndexView& index = job.index;
     const std::size_t columns = job.plan.columns;
@@ -465,7 +472,9 @@ struct GroupSearch {
           const Float bound = Float::load(box + i), home = Float::load(scratch.home + i);
           std::uint32_t bits = away ? lane_bits((bound > home) & (bound <= Float::load(scratch.reach + i)))
                                     : lane_bits(bound <= home);
-          for (; bits; bits &= bits - 1) scratch.active[count++] = static_cast<std::uint32_t>(i) + static_cast<std::uint32_t>(__builtin_ctz(bits));
+          for (; bits; bits &= bits - 1)
+            scratch.active[count++] =
+                static_cast<std::uint32_t>(i) + static_cast<std::uint32_t>(__builtin_ctz(bits));
         }
         if (count) visit(cell, count);
       }
