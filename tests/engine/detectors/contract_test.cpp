@@ -76,6 +76,9 @@ std::vector<Given> settings_of(const Detector& detector) {
       {"local_outlier_factor", {{{"k", "1"}}, {{"k", "5"}}}},
       {"kernel_density", {{{"bandwidth", "silverman"}}, {{"bandwidth", "0.5"}}, {{"bandwidth", "1e-18"}}}},
       {"histogram", {{{"bins", "auto"}}, {{"bins", "100"}, {"rule", "equal_count"}}}},
+      {"autoencoder",
+       {{{"activation", "rectifier"}, {"hidden", "5,2"}, {"epochs", "3"}},
+        {{"activation", "identity"}, {"validation_share", "0"}, {"epochs", "2"}}}},
   };
   std::vector<Given> all = {{}};
   if (const auto found = more.find(detector.name); found != more.end())
