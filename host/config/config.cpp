@@ -25,7 +25,8 @@ struct Key {
 };
 
 constexpr Key top_keys[] = {
-    {"streams", "a map of stream names", "", "What is scored: each stream with its events' fields, features, models and decision rule."},
+    {"streams", "a map of stream names", "",
+     "What is scored: each stream with its events' fields, features, models and decision rule."},
     {"ingest", "a list of sources", "", "Where events come from."},
     {"publish", "a list of publishers", "", "Where scores, alerts and status are published."},
     {"results", "a map", "none", "Files of scored rows, synced before a batch is acknowledged."},
@@ -34,16 +35,22 @@ constexpr Key top_keys[] = {
     {"log", "a map", "text at level info", "Structured logs on standard error."},
 };
 constexpr Key stream_keys[] = {
-    {"fields", "a list of field names, or {NAME: number | text}", "what the features mention, in that order", "The events' fields; a tensor's columns in order."},
-    {"entity", "a field name", "none", "What windows are kept for: a customer, a host. Published with every row."},
-    {"time", "a field name", "none", "The event time; integers are nanoseconds since 1970 UTC, text is ISO 8601."},
+    {"fields", "a list of field names, or {NAME: number | text}", "what the features mention, in that order",
+     "The events' fields; a tensor's columns in order."},
+    {"entity", "a field name", "none",
+     "What windows are kept for: a customer, a host. Published with every row."},
+    {"time", "a field name", "none",
+     "The event time; integers are nanoseconds since 1970 UTC, text is ISO 8601."},
     {"id", "a field name", "<producer>:<seq>:<row>", "The event's own identifier."},
-    {"features", "a list of features", "every field as it is", "How a row is computed from an event; see features.md."},
-    {"entities_max", "a whole number from 1", "100000", "Entities whose windows are kept; the one unseen longest makes way."},
+    {"features", "a list of features", "every field as it is",
+     "How a row is computed from an event; see features.md."},
+    {"entities_max", "a whole number from 1", "100000",
+     "Entities whose windows are kept; the one unseen longest makes way."},
     {"window_events_max", "a whole number from 1", "4096", "Events kept in a window of one entity."},
     {"models", "a list of models", "none", "Models that score the stream."},
     {"learn", "a map", "none", "Start with no model: collect, fit, calibrate and swap in."},
-    {"decide", "one of false_alarm_rate, false_alarms_per_day", "{false_alarm_rate: 0.001}", "The false-alarm budget."},
+    {"decide", "one of false_alarm_rate, false_alarms_per_day", "{false_alarm_rate: 0.001}",
+     "The false-alarm budget."},
 };
 constexpr Key model_keys[] = {
     {"file", "a path", "", "The model file, from this configuration's folder."},
@@ -68,24 +75,28 @@ constexpr Key learn_keys[] = {
 constexpr Key feature_keys[] = {
     {"scale", "none, standard, robust, minmax", "none", "Learned from the training rows."},
     {"missing", "refuse, mean, median, a number", "refuse", "What a missing value does to its row."},
-    {"categories_max", "a whole number from 1 to 10000", "32", "one_hot: columns before the rest become 'other'."},
+    {"categories_max", "a whole number from 1 to 10000", "32",
+     "one_hot: columns before the rest become 'other'."},
 };
 constexpr Key zeromq_ingest_keys[] = {
     {"bind", "a ZeroMQ endpoint (tcp://HOST:PORT, ipc://PATH)", "", "Where producers connect."},
-    {"delivery", "acked, lossy", "acked", "acked: ROUTER, nothing acknowledged is lost. lossy: PULL, fastest."},
+    {"delivery", "acked, lossy", "acked",
+     "acked: ROUTER, nothing acknowledged is lost. lossy: PULL, fastest."},
     {"durable", "scored, none", "scored", "acked: what must be on disk before the ack."},
     {"credit_bytes", "a size", "64 MiB", "Bytes that a producer may have in flight."},
     {"batch_bytes_max", "a size from 1 KiB to 1 GiB", "16 MiB", "A larger batch is refused."},
 };
 constexpr Key zeromq_publish_keys[] = {
     {"bind", "a ZeroMQ endpoint (tcp://HOST:PORT, ipc://PATH)", "", "Where subscribers connect."},
-    {"queue_messages_max", "a whole number from 1", "1000", "Messages waiting for one slow subscriber, beyond which it loses some; counted."},
+    {"queue_messages_max", "a whole number from 1", "1000",
+     "Messages waiting for one slow subscriber, beyond which it loses some; counted."},
 };
 constexpr Key source_keys[] = {{"zeromq", "a map", "", "A ZeroMQ socket."}};
 constexpr Key results_keys[] = {
     {"directory", "a path", "", "Created if missing."},
     {"format", "csv, arrow", "csv", "arrow: Arrow IPC files."},
-    {"keep", "all, flagged, none", "all", "Which rows are written; what isn't kept isn't part of the durable point."},
+    {"keep", "all, flagged, none", "all",
+     "Which rows are written; what isn't kept isn't part of the durable point."},
     {"rotate_bytes", "a size from 1 KiB", "256 MiB", "A new file after this much."},
     {"rotate_every", "a duration from 1s", "1h", "A new file after this long."},
 };
@@ -96,9 +107,11 @@ constexpr Key device_keys[] = {
     {"batch_max", "a whole number from 1 to 1048576", "8192", "Rows a slot holds."},
     {"wait_ms_max", "a number from 0 to 10000", "2", "How long a slot may wait to fill."},
     {"slots", "a whole number from 2 to 256", "4", "Slots in the ring, allocated at start."},
-    {"threads", "a whole number from 1 to 1024", "LANNER_THREADS, or the CPUs there are", "Threads that score."},
+    {"threads", "a whole number from 1 to 1024", "LANNER_THREADS, or the CPUs there are",
+     "Threads that score."},
 };
-constexpr Key api_keys[] = {{"bind", "HOST:PORT", "", "Where HTTP is served: /health/live, /health/ready, /status, /metrics."}};
+constexpr Key api_keys[] = {
+    {"bind", "HOST:PORT", "", "Where HTTP is served: /health/live, /health/ready, /status, /metrics."}};
 constexpr Key log_keys[] = {
     {"level", "trace, debug, info, warn, error", "info", "The least that is logged."},
     {"format", "text, json", "text", "json: one object a line."},
@@ -116,7 +129,8 @@ std::string in_quotes(const YAML::Node& node) {
 
 class Reader {
  public:
-  Reader(std::string file, std::filesystem::path folder) : file_(std::move(file)), folder_(std::move(folder)) {}
+  Reader(std::string file, std::filesystem::path folder)
+      : file_(std::move(file)), folder_(std::move(folder)) {}
 
   std::vector<ConfigError> errors;
 
@@ -153,7 +167,9 @@ class Reader {
       }
     }
 
-    std::string at(std::string_view name) const { return path_.empty() ? std::string(name) : path_ + "." + std::string(name); }
+    std::string at(std::string_view name) const {
+      return path_.empty() ? std::string(name) : path_ + "." + std::string(name);
+    }
     bool has(std::string_view name) const { return node_.IsMap() && node_[std::string(name)].IsDefined(); }
     YAML::Node operator[](std::string_view name) const {
       if (!node_.IsMap()) return YAML::Node(YAML::NodeType::Undefined);
@@ -215,7 +231,8 @@ class Reader {
       into_ns = *parsed;
     }
     template <class T>
-    void choice(std::string_view name, T& into, std::initializer_list<std::pair<std::string_view, T>> choices) const {
+    void choice(std::string_view name, T& into,
+                std::initializer_list<std::pair<std::string_view, T>> choices) const {
       if (!has(name)) return;
       const YAML::Node value = (*this)[name];
       const std::string word = value.IsScalar() ? value.Scalar() : "";
@@ -250,12 +267,14 @@ class Reader {
       const Section api(*this, top["api"], "api", api_keys);
       if (!api.has("bind")) api.missing("bind");
       api.text("bind", config.api.bind);
-      if (!config.api.bind.empty() && !parse_host_port(config.api.bind)) api.fault("bind", "'" + config.api.bind + "'");
+      if (!config.api.bind.empty() && !parse_host_port(config.api.bind))
+        api.fault("bind", "'" + config.api.bind + "'");
     }
     if (top.has("log")) {
       const Section log(*this, top["log"], "log", log_keys);
-      log.choice<std::string>("level", config.log.level,
-                              {{"trace", "trace"}, {"debug", "debug"}, {"info", "info"}, {"warn", "warn"}, {"error", "error"}});
+      log.choice<std::string>(
+          "level", config.log.level,
+          {{"trace", "trace"}, {"debug", "debug"}, {"info", "info"}, {"warn", "warn"}, {"error", "error"}});
       log.choice("format", config.log.json, {{"text", false}, {"json", true}});
     }
     return config;
@@ -265,17 +284,21 @@ class Reader {
   // A named list: yaml "- name" or "- {name: ...}" items.
   void read_streams(const YAML::Node& node, Config& config) {
     if (!node.IsDefined()) return;
-    if (!node.IsMap() || node.size() == 0) return fault(node, "streams", in_quotes(node), "a map of stream names");
+    if (!node.IsMap() || node.size() == 0)
+      return fault(node, "streams", in_quotes(node), "a map of stream names");
     std::set<std::string> names;
     for (const auto& entry : node) {
       StreamConfig stream;
       stream.name = entry.first.IsScalar() ? entry.first.Scalar() : "";
       const std::string path = "streams." + stream.name;
-      const bool plain = !stream.name.empty() && std::all_of(stream.name.begin(), stream.name.end(), [](unsigned char c) {
-        return std::isalnum(c) || c == '-' || c == '_' || c == '.';
-      });
-      if (!plain) fault(entry.first, path, in_quotes(entry.first), "a name of letters, digits, '-', '_' and '.'");
-      if (!names.insert(stream.name).second) fault(entry.first, path, "the name a second time", "each stream once");
+      const bool plain =
+          !stream.name.empty() && std::all_of(stream.name.begin(), stream.name.end(), [](unsigned char c) {
+            return std::isalnum(c) || c == '-' || c == '_' || c == '.';
+          });
+      if (!plain)
+        fault(entry.first, path, in_quotes(entry.first), "a name of letters, digits, '-', '_' and '.'");
+      if (!names.insert(stream.name).second)
+        fault(entry.first, path, "the name a second time", "each stream once");
       read_stream(entry.second, path, stream);
       config.streams.push_back(std::move(stream));
     }
@@ -315,12 +338,12 @@ class Reader {
   }
 
   std::size_t errors_about(const std::string& path) const {
-    return static_cast<std::size_t>(
-        std::count_if(errors.begin(), errors.end(), [&](const ConfigError& e) { return e.key.starts_with(path); }));
+    return static_cast<std::size_t>(std::count_if(
+        errors.begin(), errors.end(), [&](const ConfigError& e) { return e.key.starts_with(path); }));
   }
 
-  void read_schema(const Section& section, const std::string& path, const std::string& entity, const std::string& time,
-                   const std::string& id, bool features_fine, StreamConfig& stream) {
+  void read_schema(const Section& section, const std::string& path, const std::string& entity,
+                   const std::string& time, const std::string& id, bool features_fine, StreamConfig& stream) {
     stream.schema.entity = entity;
     stream.schema.time = time;
     stream.schema.id = id;
@@ -328,7 +351,8 @@ class Reader {
       try {
         stream.schema = engine::schema_of(stream.features, entity, time, id);
       } catch (const std::invalid_argument& error) {
-        return fault(section["features"], path + ".features", error.what(), "each field as a number or as text");
+        return fault(section["features"], path + ".features", error.what(),
+                     "each field as a number or as text");
       }
     }
     if (!section.has("fields")) return;
@@ -354,22 +378,27 @@ class Reader {
     std::vector<std::string_view> names;
     for (const auto& field : declared) names.push_back(field.name);
     for (const auto& needed : stream.schema.fields) {
-      const auto found = std::find_if(declared.begin(), declared.end(), [&](const auto& f) { return f.name == needed.name; });
+      const auto found = std::find_if(declared.begin(), declared.end(),
+                                      [&](const auto& f) { return f.name == needed.name; });
       if (found == declared.end())
-        fault(section["features"], path + ".features", "the field '" + needed.name + "'", "a field of " + path + ".fields",
-              nearest_name(needed.name, names));
+        fault(section["features"], path + ".features", "the field '" + needed.name + "'",
+              "a field of " + path + ".fields", nearest_name(needed.name, names));
       else if (found->kind != needed.kind)
-        fault(section["features"], path + ".features", "'" + needed.name + "' used as " + kind_word(needed.kind),
+        fault(section["features"], path + ".features",
+              "'" + needed.name + "' used as " + kind_word(needed.kind),
               "its declared kind, " + kind_word(found->kind));
     }
     stream.schema.fields = std::move(declared);
   }
 
-  static std::string kind_word(engine::ColumnKind kind) { return kind == engine::ColumnKind::text ? "text" : "number"; }
+  static std::string kind_word(engine::ColumnKind kind) {
+    return kind == engine::ColumnKind::text ? "text" : "number";
+  }
 
-  void read_features(const YAML::Node& node, const std::string& path, const std::string& entity, const std::string& time,
-                     std::vector<engine::FeatureSpec>& features) {
-    if (!node.IsSequence() || node.size() == 0) return fault(node, path, in_quotes(node), "a list of features");
+  void read_features(const YAML::Node& node, const std::string& path, const std::string& entity,
+                     const std::string& time, std::vector<engine::FeatureSpec>& features) {
+    if (!node.IsSequence() || node.size() == 0)
+      return fault(node, path, in_quotes(node), "a list of features");
     std::set<std::string> names;
     for (const auto& item : node) {
       engine::FeatureSpec spec;
@@ -382,13 +411,14 @@ class Reader {
         fault(item, path, in_quotes(item), "NAME, or NAME: {KIND: FIELD}");
         continue;
       }
-      if (!names.insert(spec.name).second) fault(item, path + "." + spec.name, "the name a second time", "each feature once");
+      if (!names.insert(spec.name).second)
+        fault(item, path + "." + spec.name, "the name a second time", "each feature once");
       features.push_back(std::move(spec));
     }
   }
 
-  bool read_feature(const YAML::Node& node, const std::string& path, const std::string& entity, const std::string& time,
-                    engine::FeatureSpec& spec) {
+  bool read_feature(const YAML::Node& node, const std::string& path, const std::string& entity,
+                    const std::string& time, engine::FeatureSpec& spec) {
     const std::size_t before = errors.size();
     std::vector<std::string_view> kind_names;
     for (const auto& info : engine::feature_kinds()) kind_names.push_back(info.name);
@@ -397,7 +427,8 @@ class Reader {
     for (const auto& info : engine::feature_kinds()) {
       if (!section.has(info.name)) continue;
       if (kind) {
-        fault(section[info.name], section.at(info.name), "a second kind beside " + std::string(kind->name), "one kind");
+        fault(section[info.name], section.at(info.name), "a second kind beside " + std::string(kind->name),
+              "one kind");
         continue;
       }
       kind = &info;
@@ -429,30 +460,41 @@ class Reader {
       if (field.IsDefined() && field.IsScalar() && !field.Scalar().empty())
         spec.field = field.Scalar();
       else
-        fault(argument, at, in_quotes(argument), kind->takes_window ? "{field: NAME, window: DURATION}" : "a field name");
+        fault(argument, at, in_quotes(argument),
+              kind->takes_window ? "{field: NAME, window: DURATION}" : "a field name");
     }
     if (kind->takes_window) {
-      const auto ns = window.IsDefined() && window.IsScalar() ? parse_duration_ns(window.Scalar()) : std::nullopt;
+      const auto ns =
+          window.IsDefined() && window.IsScalar() ? parse_duration_ns(window.Scalar()) : std::nullopt;
       if (ns && *ns > 0)
         spec.window_ns = *ns;
       else
-        fault(window.IsDefined() ? window : argument, at + ".window", in_quotes(window), "a duration (30s, 5m, 1h, 7d)");
-      if (entity.empty()) fault(node, path, "a window in a stream with no entity", "`entity: FIELD` in the stream");
+        fault(window.IsDefined() ? window : argument, at + ".window", in_quotes(window),
+              "a duration (30s, 5m, 1h, 7d)");
+      if (entity.empty())
+        fault(node, path, "a window in a stream with no entity", "`entity: FIELD` in the stream");
     }
     if ((kind->takes_window || kind->takes_time) && time.empty())
       fault(node, path, std::string(kind->name) + " in a stream with no time", "`time: FIELD` in the stream");
     section.choice("scale", spec.scale,
-                   {{"none", engine::Scale::none}, {"standard", engine::Scale::standard}, {"robust", engine::Scale::robust},
+                   {{"none", engine::Scale::none},
+                    {"standard", engine::Scale::standard},
+                    {"robust", engine::Scale::robust},
                     {"minmax", engine::Scale::minmax}});
     section.integer("categories_max", spec.categories_max, 1, 10000);
     if (section.has("missing")) {
       const YAML::Node missing = section["missing"];
       const std::string word = missing.IsScalar() ? missing.Scalar() : "";
-      if (word == "refuse") spec.missing = engine::Missing::refuse;
-      else if (word == "mean") spec.missing = engine::Missing::mean;
-      else if (word == "median") spec.missing = engine::Missing::median;
-      else if (parse_number(word, spec.missing_value)) spec.missing = engine::Missing::value;
-      else section.fault("missing", in_quotes(missing));
+      if (word == "refuse")
+        spec.missing = engine::Missing::refuse;
+      else if (word == "mean")
+        spec.missing = engine::Missing::mean;
+      else if (word == "median")
+        spec.missing = engine::Missing::median;
+      else if (parse_number(word, spec.missing_value))
+        spec.missing = engine::Missing::value;
+      else
+        section.fault("missing", in_quotes(missing));
     }
     return errors.size() == before;
   }
@@ -468,7 +510,8 @@ class Reader {
       model.name = model.file.stem().string();
       section.text("name", model.name);
       section.choice("role", model.role, {{"active", Role::active}, {"shadow", Role::shadow}});
-      if (section.has("fit")) read_fit(Section(*this, section["fit"], path + ".fit", fit_keys), path + ".fit", model.fit.emplace());
+      if (section.has("fit"))
+        read_fit(Section(*this, section["fit"], path + ".fit", fit_keys), path + ".fit", model.fit.emplace());
       if (!model.name.empty() && !names.insert(model.name).second)
         fault(item, path + ".name", "'" + model.name + "' a second time", "each model's own name");
       stream.models.push_back(std::move(model));
@@ -485,7 +528,8 @@ class Reader {
         names.push_back(detector.name);
         allowed += (allowed.empty() ? "" : ", ") + std::string(detector.name);
       }
-      return fault(section["detector"], path + ".detector", "'" + fit.detector + "'", allowed, nearest_name(fit.detector, names));
+      return fault(section["detector"], path + ".detector", "'" + fit.detector + "'", allowed,
+                   nearest_name(fit.detector, names));
     }
     const YAML::Node set = section["set"];
     if (set.IsDefined() && !set.IsMap()) return section.fault("set", in_quotes(set));
@@ -493,7 +537,8 @@ class Reader {
       for (const auto& entry : set) {
         std::string value;
         if (entry.second.IsSequence()) {
-          for (const auto& part : entry.second) value += (value.empty() ? "" : ",") + (part.IsScalar() ? part.Scalar() : "");
+          for (const auto& part : entry.second)
+            value += (value.empty() ? "" : ",") + (part.IsScalar() ? part.Scalar() : "");
         } else if (entry.second.IsScalar()) {
           value = entry.second.Scalar();
         }
@@ -502,8 +547,8 @@ class Reader {
     }
     const auto table = engine::all_parameters(fit.detector);
     for (const auto& error : engine::Settings::check(table, fit.settings))
-      fault(set.IsDefined() && set[error.name].IsDefined() ? set[error.name] : set, path + ".set." + error.name, error.found,
-            error.allowed, error.nearest);
+      fault(set.IsDefined() && set[error.name].IsDefined() ? set[error.name] : set,
+            path + ".set." + error.name, error.found, error.allowed, error.nearest);
   }
 
   void read_decide(const YAML::Node& node, const std::string& path, bool has_time, StreamConfig& stream) {
@@ -527,7 +572,8 @@ class Reader {
 
   void read_sources(const YAML::Node& node, Config& config) {
     if (!node.IsDefined()) return fault(node, "ingest", "nothing", "a list of sources");
-    if (!node.IsSequence() || node.size() == 0) return fault(node, "ingest", in_quotes(node), "a list of sources");
+    if (!node.IsSequence() || node.size() == 0)
+      return fault(node, "ingest", in_quotes(node), "a list of sources");
     for (const auto& item : node) {
       const Section source(*this, item, "ingest", source_keys);
       if (!source.has("zeromq")) {
@@ -578,7 +624,8 @@ class Reader {
     if (!section.has("directory")) section.missing("directory");
     section.path("directory", results.directory);
     section.choice("format", results.format, {{"csv", ResultsFormat::csv}, {"arrow", ResultsFormat::arrow}});
-    section.choice("keep", results.keep, {{"all", Keep::all}, {"flagged", Keep::flagged}, {"none", Keep::none}});
+    section.choice("keep", results.keep,
+                   {{"all", Keep::all}, {"flagged", Keep::flagged}, {"none", Keep::none}});
     section.bytes("rotate_bytes", results.rotate_bytes, 1024, std::uint64_t{1} << 50);
     std::int64_t every_ns = results.rotate_s * 1'000'000'000;
     section.duration("rotate_every", every_ns, 1'000'000'000);
@@ -614,7 +661,8 @@ std::string joined(const std::vector<ConfigError>& errors) {
 }  // namespace
 
 std::string ConfigError::text() const {
-  std::string line_text = file + ":" + std::to_string(line) + ": " + key + ": found " + found + ", allowed " + allowed;
+  std::string line_text =
+      file + ":" + std::to_string(line) + ": " + key + ": found " + found + ", allowed " + allowed;
   if (!nearest.empty()) line_text += " (did you mean '" + nearest + "'?)";
   return line_text;
 }
@@ -627,14 +675,16 @@ Config parse_config(const std::string& yaml, const std::filesystem::path& file) 
   try {
     root = YAML::Load(yaml);
   } catch (const YAML::Exception& error) {
-    throw InvalidConfig({{file.string(), std::max(error.mark.line, 0) + 1, "(syntax)", error.msg, "YAML", ""}});
+    throw InvalidConfig(
+        {{file.string(), std::max(error.mark.line, 0) + 1, "(syntax)", error.msg, "YAML", ""}});
   }
   Reader reader(file.string(), file.parent_path());
   Config config;
   try {
     config = reader.read(root);
   } catch (const YAML::Exception& error) {  // an alias or key of a shape that no check above foresaw
-    reader.errors.push_back({file.string(), std::max(error.mark.line, 0) + 1, "(syntax)", error.msg, "YAML", ""});
+    reader.errors.push_back(
+        {file.string(), std::max(error.mark.line, 0) + 1, "(syntax)", error.msg, "YAML", ""});
   }
   if (!reader.errors.empty()) {
     std::stable_sort(reader.errors.begin(), reader.errors.end(),
@@ -673,31 +723,40 @@ std::string config_reference() {
       {"API", "api", api_keys},
       {"Log", "log", log_keys},
   };
-  std::string text = "# Configuration reference\n\nMade from the tables that validate (`lanner check --reference`). Durations: 500ms, 30s, 5m, 1h, 7d. Sizes: bytes, or with KiB, MiB, GiB.\n";
+  std::string text =
+      "# Configuration reference\n\nMade from the tables that validate (`lanner check --reference`). "
+      "Durations: 500ms, 30s, 5m, 1h, 7d. Sizes: bytes, or with KiB, MiB, GiB.\n";
   for (const Part& part : parts) {
     text += "\n## " + std::string(part.title);
     if (!part.place.empty()) text += " (`" + std::string(part.place) + "`)";
     text += "\n\n| key | allowed | default | what it does |\n|---|---|---|---|\n";
     for (const Key& key : part.keys) {
-      std::string allowed(key.allowed);
-      for (std::size_t at = 0; (at = allowed.find('|', at)) != std::string::npos; at += 2) allowed.insert(at, "\\");
+      std::string allowed;
+      for (const char c : key.allowed) {
+        if (c == '|') allowed.push_back('\\');  // a bar would end the table's cell
+        allowed.push_back(c);
+      }
       text += "| `" + std::string(key.name) + "` | " + allowed + " | " +
-              (key.fallback.empty() ? std::string("(required)") : std::string(key.fallback)) + " | " + std::string(key.summary) + " |\n";
+              (key.fallback.empty() ? std::string("(required)") : std::string(key.fallback)) + " | " +
+              std::string(key.summary) + " |\n";
     }
   }
   text += "\n## Kinds of feature\n\n| kind | what it gives |\n|---|---|\n";
   for (const auto& info : engine::feature_kinds())
     text += "| `" + std::string(info.name) + "` | " + std::string(info.summary) + " |\n";
-  const auto settings = [&](std::string_view title, std::string_view summary, std::span<const engine::Parameter> table) {
-    text += "\n### " + std::string(title) + "\n\n" + std::string(summary) + "\n\n| setting | allowed | default | what it does |\n|---|---|---|---|\n";
+  const auto settings = [&](std::string_view title, std::string_view summary,
+                            std::span<const engine::Parameter> table) {
+    text += "\n### " + std::string(title) + "\n\n" + std::string(summary) +
+            "\n\n| setting | allowed | default | what it does |\n|---|---|---|---|\n";
     for (const auto& parameter : table)
-      text += "| `" + std::string(parameter.name) + "` | " + engine::allowed(parameter) + " | " + std::string(parameter.fallback) + " | " +
-              std::string(parameter.summary) + " |\n";
+      text += "| `" + std::string(parameter.name) + "` | " + engine::allowed(parameter) + " | " +
+              std::string(parameter.fallback) + " | " + std::string(parameter.summary) + " |\n";
   };
   text += "\n## Detectors and their settings\n";
   settings("every fit", "Settings that every fit takes.", engine::fit_parameters());
   for (const auto& detector : engine::catalogue())
-    settings(detector.name, std::string(detector.summary) + " " + std::string(detector.paper), detector.parameters);
+    settings(detector.name, std::string(detector.summary) + " " + std::string(detector.paper),
+             detector.parameters);
   return text;
 }
 
