@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
-namespace lanner::host::arrow {
+#include "host/bytes.hpp"
 
-using Bytes = std::span<const std::byte>;
+namespace lanner::host::arrow {
 
 /// `other`: a column whose values aren't read here (nested, dictionary-encoded, decimal, ...), only stepped
 /// over.

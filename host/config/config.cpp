@@ -444,7 +444,6 @@ class Reader {
     spec.kind = kind->kind;
     const YAML::Node argument = section[kind->name];
     const std::string at = section.at(kind->name);
-    YAML::Node field = argument, window(YAML::NodeType::Undefined);
     if (argument.IsMap()) {
       for (const auto& entry : argument) {
         const std::string name = entry.first.Scalar();
@@ -453,9 +452,11 @@ class Reader {
           fault(entry.first, at + "." + name, "an unknown key",
                 kind->takes_window ? (kind->takes_field ? "field, window" : "window") : "field");
       }
-      field = argument["field"];
-      window = argument["window"];
     }
+    // Never assigned to: to yaml-cpp that would mean a change of the document.
+    const YAML::Node field = argument.IsMap() ? argument["field"] : argument;
+    const YAML::Node window =
+        argument.IsMap() ? argument["window"] : YAML::Node(YAML::NodeType::Undefined);
     if (kind->takes_field) {
       if (field.IsDefined() && field.IsScalar() && !field.Scalar().empty())
         spec.field = field.Scalar();

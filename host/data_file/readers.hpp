@@ -9,11 +9,10 @@
 #include <string_view>
 #include <vector>
 
+#include "host/bytes.hpp"
 #include "host/data_file/data_file.hpp"
 
 namespace lanner::host {
-
-using Bytes = std::span<const std::byte>;
 
 /// "file: what", or with a line "file:line: what".
 [[noreturn]] void invalid(const std::filesystem::path&, std::string_view what);

@@ -12,10 +12,9 @@
 #include <vector>
 
 #include "engine/records/records.hpp"
+#include "host/bytes.hpp"
 
 namespace lanner::host {
-
-using Bytes = std::span<const std::byte>;
 
 enum class Format { tensor, arrow, jsonl, msgpack };
 enum class DataType { float32, float64 };

@@ -31,7 +31,8 @@ Outlet::Outlet(const Clock& clock, std::vector<Publisher*> publishers, std::uniq
       results_(std::move(results)),
       reopen_(std::move(reopen)),
       counters_(counters),
-      window_(batches) {
+      window_(batches),
+      synced_ns_(clock.steady_ns()) {
   group_.reserve(batches);
 }
 

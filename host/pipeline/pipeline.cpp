@@ -52,7 +52,7 @@ bool Pipeline::score(std::chrono::nanoseconds wait) {
 // -> publish -> alert -> store -> sync
 bool Pipeline::put_out(std::chrono::nanoseconds wait) {
   Batch* batch;
-  const bool some = !outlet_.failing() && finished_.pop(batch, wait);
+  const bool some = finished_.pop(batch, wait);
   if (some) {
     do outlet_.add(*batch);
     while (finished_.try_pop(batch));

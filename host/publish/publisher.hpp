@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-#include "host/decode/decode.hpp"
+#include "host/bytes.hpp"
 
 namespace lanner::host {
 

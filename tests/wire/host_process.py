@@ -144,7 +144,10 @@ class Host:
         """{(producer, seq, row): [score, ...]} of the results files."""
         rows = {}
         for file in sorted((self.folder / "results").glob("*.csv")):
-            lines = file.read_text().splitlines()
+            text = file.read_text()
+            lines = text[:text.rfind("\n") + 1].splitlines()  # a torn last line is cut at the next start
+            if not lines:
+                continue
             names = lines[0].split(",")
             for line in lines[1:]:
                 row = dict(zip(names, line.split(",")))

@@ -120,8 +120,8 @@ class Learn(unittest.TestCase):
             producer.close()
             subscriber.close()
 
-    def test_a_fit_that_fails_is_said_and_begun_again(self):
-        streams = LEARN.replace("rows: 500", "rows: 2").replace("histogram}", "nearest_neighbours, set: {k: 1000}}")
+    def test_what_cannot_be_learned_is_said_and_begun_again(self):
+        streams = LEARN.replace("rows: 500", "rows: 2").replace("histogram}", "histogram, save: /proc/nowhere/m.lanner}")
         with Host(fitted.model(), streams=streams, results=False) as host:
             producer = Producer(host.acked)
             producer.hello()

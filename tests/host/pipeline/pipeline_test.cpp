@@ -474,7 +474,7 @@ TEST_F(AckedPipeline, ACrashAtAnyMomentLosesNothingAcknowledged) {
         ASSERT_FALSE(answer.contains("nack")) << answer;
         if (answer.contains("ack")) acked = answer["ack"];
       }
-      if (random() % 200 == 0 && crashes < 20) {
+      if (random() % 50 == 0 && crashes < 20) {
         ++crashes;
         host.start();
         host.use("s", {model});
