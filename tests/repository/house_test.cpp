@@ -1,5 +1,6 @@
-// The rules of the house that a compiler doesn't enforce: who may include whom, where intrinsics live, and
-// that code compiled for one CPU tier leaves nothing behind that the linker could hand to another.
+// The rules of the house that a compiler doesn't enforce: who may include whom, where intrinsics live, that
+// code compiled for one CPU tier leaves nothing behind that the linker could hand to another, and that the
+// documents' links lead somewhere.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -121,6 +122,64 @@ std::vector<std::string> lines_of(const std::string& command) {
   while (std::fgets(buffer.data(), buffer.size(), pipe)) lines.emplace_back(buffer.data());
   pclose(pipe);
   return lines;
+}
+
+// The tracked Markdown files; in a source archive, which has no git, those at the root and in docs/.
+std::vector<fs::path> documents() {
+  std::vector<fs::path> found;
+  for (std::string line : lines_of("git -C '" + root.string() + "' ls-files '*.md' 2>/dev/null")) {
+    while (line.ends_with('\n')) line.pop_back();
+    if (fs::exists(root / line)) found.push_back(root / line);
+  }
+  if (!found.empty()) return found;
+  const auto take = [&](const fs::directory_entry& entry) {
+    if (entry.path().extension() == ".md") found.push_back(entry.path());
+  };
+  for (const auto& entry : fs::directory_iterator(root)) take(entry);
+  for (const auto& entry : fs::recursive_directory_iterator(root / "docs")) take(entry);
+  return found;
+}
+
+struct Link {
+  int line;
+  std::string target;
+};
+
+// Targets of [text](target) and ![text](target), outside code.
+std::vector<Link> links(const fs::path& document) {
+  static const std::regex code("`[^`]*`"), pattern(R"(\]\(\s*<?([^)\s>]+))");
+  std::vector<Link> found;
+  std::ifstream file(document);
+  bool fenced = false;
+  std::string line;
+  for (int number = 1; std::getline(file, line); ++number) {
+    if (line.find_first_not_of(' ') != line.npos &&
+        line.substr(line.find_first_not_of(' ')).starts_with("```"))
+      fenced = !fenced;
+    if (fenced) continue;
+    const std::string text = std::regex_replace(line, code, "code");
+    for (std::sregex_iterator match(text.begin(), text.end(), pattern), end; match != end; ++match)
+      found.push_back({number, (*match)[1]});
+  }
+  return found;
+}
+
+TEST(House, LinksInDocumentsLeadToFilesOfTheRepository) {
+  std::size_t followed = 0;
+  for (const fs::path& document : documents()) {
+    const std::string name = fs::relative(document, root).string();
+    for (const Link& link : links(document)) {
+      if (link.target.starts_with('#') || std::regex_search(link.target, std::regex("^[a-z][a-z0-9+.-]*:")))
+        continue;
+      ++followed;
+      const fs::path target =
+          (document.parent_path() / link.target.substr(0, link.target.find('#'))).lexically_normal();
+      EXPECT_FALSE(target.lexically_relative(root).string().starts_with(".."))
+          << name << ':' << link.line << ": " << link.target << " leads out of the repository";
+      EXPECT_TRUE(fs::exists(target)) << name << ':' << link.line << ": there is no " << link.target;
+    }
+  }
+  EXPECT_GT(followed, 10u);
 }
 
 TEST(House, TierObjectsLeaveNoFunctionsForOthers) {

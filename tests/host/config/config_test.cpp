@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include "host/config/quantity.hpp"
 
@@ -270,6 +272,19 @@ TEST(Config, TheReferenceNamesEveryKey) {
   for (const char* key : {"`streams`", "`false_alarms_per_day`", "`wait_ms_max`", "`rarity`",
                           "nearest_neighbours", "`calibration`"})
     EXPECT_THAT(text, HasSubstr(key));
+}
+
+TEST(Config, TheReferenceInTheDocsIsCurrent) {
+  std::ifstream page(LANNER_SOURCE_DIR "/docs/configuration.md");
+  std::stringstream text;
+  text << page.rdbuf();
+  ASSERT_TRUE(page) << "docs/configuration.md can't be read";
+  const std::string reference = config_reference();
+  EXPECT_TRUE(text.str().find(reference) != std::string::npos)
+      << "docs/configuration.md differs from the tables that validate. From the repository's root:\n"
+         "  { sed '/^# Configuration reference$/,$d' docs/configuration.md; "
+         "build/release/bin/lanner check --reference; } >docs/configuration.new && "
+         "mv docs/configuration.new docs/configuration.md";
 }
 
 TEST(Quantity, DurationsSizesAndAddresses) {
