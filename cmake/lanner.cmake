@@ -37,9 +37,10 @@ function(lanner_library layer name)
 endfunction()
 
 # lanner_test(kernels_nearest SOURCES search_test.cpp LINK lanner::kernels::nearest)
-# One test binary a folder of tests/, which mirrors the tree. Zero tests found is an error.
+# One test binary a folder of tests/, which mirrors the tree; its layer, the name's first word, is a label, and the
+# target LAYER_tests builds all of a layer. Zero tests found is an error.
 function(lanner_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -48,7 +49,12 @@ function(lanner_test name)
   target_compile_definitions(test_${name} PRIVATE
     LANNER_SOURCE_DIR="${PROJECT_SOURCE_DIR}" LANNER_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND test_${name} --gtest_brief=1)
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  string(REGEX MATCH "^[a-z]+" layer ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS ${layer})
+  if(NOT TARGET ${layer}_tests)
+    add_custom_target(${layer}_tests)
+  endif()
+  add_dependencies(${layer}_tests test_${name})
 endfunction()
 
 # lanner_bench(kernels_nearest SOURCES search_bench.cpp LINK lanner::kernels::nearest)
