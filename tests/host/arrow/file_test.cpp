@@ -179,6 +179,30 @@ TEST(ArrowFile, RefusedWithTheReason) {
             "footer of 1073741824 bytes in a file of " + std::to_string(good.size()));
 }
 
+TEST(ArrowFile, BatchesThatOverlapAreRefused) {
+  // A large batch and many small ones, which the footer then all finds where the large one lies.
+  FileWriter writer(fields());
+  std::string file;
+  writer.begin(file);
+  std::vector<std::int64_t> places;
+  for (std::size_t batch = 0; batch < 20; ++batch) {
+    places.push_back(static_cast<std::int64_t>(file.size()));
+    write(writer, rows(batch == 0 ? 400 : 1, 0), file);
+  }
+  const std::size_t footer = file.size();
+  writer.end(file);
+  Reader reader;
+  ASSERT_EQ(reader.read_file(bytes_of(file), 1000), "");
+  ASSERT_EQ(reader.rows(), 419u);
+  for (std::size_t batch = 1; batch < places.size(); ++batch) {
+    const std::string_view place(reinterpret_cast<const char*>(&places[batch]), 8);
+    const std::size_t at = file.find(place, footer);
+    ASSERT_NE(at, file.npos);
+    std::memcpy(file.data() + at, &places[0], 8);
+  }
+  EXPECT_EQ(reader.read_file(bytes_of(file), 100'000), "its record batches overlap");
+}
+
 TEST(ArrowHalf, EveryValue) {
   EXPECT_EQ(half_to_float(0x3C00), 1.0f);
   EXPECT_EQ(half_to_float(0xC000), -2.0f);

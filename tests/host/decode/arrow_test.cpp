@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "host/arrow/writer.hpp"
 #include "tests/host/decode/fixtures.hpp"
 #include "tests/host/decode/payloads.hpp"
 
@@ -220,6 +221,33 @@ TEST(Arrow, RefusedWithTheReason) {
   twice.insert(twice.end(), twice.begin(), twice.begin() + static_cast<std::ptrdiff_t>(length));
   EXPECT_EQ(decode(Format::arrow, twice, amount).reason,
             "frame 1: byte " + std::to_string(length) + ": a second schema");
+}
+
+TEST(Arrow, TextThatRowsShareIsBounded) {
+  // Offsets step back behind each second row, a null, so that all others take the same text.
+  const auto stream = [](std::size_t rows, std::size_t shared) {
+    const std::string text(shared, 'a');
+    std::vector<std::int32_t> offsets;
+    for (std::size_t row = 0; row <= rows; ++row)
+      offsets.push_back(row % 2 == 0 ? 0 : static_cast<std::int32_t>(shared));
+    const std::vector<std::uint8_t> valid(rows / 8 + 1, 0x55);
+    const auto bytes = [](const auto& values) {
+      return std::as_bytes(std::span(values.data(), values.size()));
+    };
+    const arrow::WrittenColumn column{bytes(text), bytes(offsets), bytes(valid), rows / 2};
+    arrow::FileWriter writer({{"country", arrow::Kind::text, 32, true}});
+    std::string file;
+    writer.begin(file);
+    writer.batch(rows, std::span(&column, 1), file);
+    return payload(std::string_view(file).substr(8));  // a stream begins behind the file's mark
+  };
+  const auto few = decode(Format::arrow, stream(20, 100), only("country", engine::ColumnKind::text));
+  ASSERT_EQ(few.reason, "");
+  EXPECT_EQ(few.records.columns[0].texts[18].size(), 100u);
+  const auto many = decode(Format::arrow, stream(60'000, 60'000), only("country", engine::ColumnKind::text));
+  EXPECT_THAT(many.reason, testing::MatchesRegex(
+                               "frame 1: column 'country': row [0-9]+: more than 64 bytes of text for each "
+                               "byte there is"));
 }
 
 TEST(Arrow, NoBytesHarmIt) {
