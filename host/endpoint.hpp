@@ -1,6 +1,7 @@
 // Which endpoints stay on this machine. Sockets bound beyond it need keys, or are refused.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace lanner::host {
@@ -25,6 +26,17 @@ inline std::string_view host_of(std::string_view host_and_port) {
 inline bool is_loopback_endpoint(std::string_view endpoint) {
   if (endpoint.starts_with("ipc://") || endpoint.starts_with("inproc://")) return true;
   return endpoint.starts_with("tcp://") && is_loopback_host(host_of(endpoint.substr(6)));
+}
+
+/// As libzmq binds it: it takes addresses, no names.
+inline std::string bindable(std::string_view endpoint) {
+  constexpr std::string_view named = "tcp://localhost:";
+  if (!endpoint.starts_with(named)) return std::string(endpoint);
+  return "tcp://127.0.0.1:" + std::string(endpoint.substr(named.size()));
+}
+/// libzmq is to be told.
+inline bool is_ipv6(std::string_view endpoint) {
+  return endpoint.starts_with("tcp://[");
 }
 
 }  // namespace lanner::host

@@ -79,6 +79,7 @@ int fit_from_config(const FitArguments& arguments) {
     options.settings = model_config.fit->settings;
     options.seed = model_config.fit->seed;
     options.features = stream->features;
+    options.limits = stream->limits;
     options.name = model_config.name;
     ProgressLine line("fit " + model_config.name);
     const auto model = engine::Model::fit(*Device::cpu(), schema, records, options,

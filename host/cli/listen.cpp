@@ -6,6 +6,7 @@
 
 #include "engine/calibrate/decide.hpp"
 #include "host/cli/commands.hpp"
+#include "host/endpoint.hpp"
 
 namespace lanner::host {
 namespace {
@@ -113,6 +114,7 @@ int listen(const ListenArguments& arguments) {
     zmq::socket_t socket(context, zmq::socket_type::sub);
     socket.set(zmq::sockopt::linger, 0);
     socket.set(zmq::sockopt::subscribe, arguments.topic);
+    socket.set(zmq::sockopt::ipv6, is_ipv6(arguments.from));
     socket.connect(arguments.from);
     for (std::uint64_t seen = 0; !interrupted && (arguments.count == 0 || seen < arguments.count);) {
       zmq::pollitem_t item{socket, 0, ZMQ_POLLIN, 0};

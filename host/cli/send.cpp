@@ -11,6 +11,7 @@
 #include "host/cli/commands.hpp"
 #include "host/cli/options.hpp"
 #include "host/cli/progress_line.hpp"
+#include "host/endpoint.hpp"
 
 namespace lanner::host {
 namespace {
@@ -187,6 +188,7 @@ int send_lossy(const SendArguments& arguments, const Batches& batches) {
   zmq::socket_t socket(context, zmq::socket_type::push);
   socket.set(zmq::sockopt::linger, static_cast<int>(arguments.timeout_s * 1000));
   socket.set(zmq::sockopt::sndtimeo, static_cast<int>(arguments.timeout_s * 1000));
+  socket.set(zmq::sockopt::ipv6, is_ipv6(arguments.to));
   socket.connect(arguments.to);
   ProgressLine line("send");
   Pace pace(arguments.rate);
@@ -255,6 +257,7 @@ class AckedSender {
   void connect() {
     socket_ = zmq::socket_t(context_, zmq::socket_type::dealer);
     socket_.set(zmq::sockopt::linger, 0);
+    socket_.set(zmq::sockopt::ipv6, is_ipv6(arguments_.to));
     socket_.connect(arguments_.to);
     const std::string hello = Json{{"v", 1}, {"hello", true}, {"producer", arguments_.producer}}.dump();
     socket_.send(zmq::buffer(hello), zmq::send_flags::dontwait);

@@ -33,6 +33,7 @@ ZeromqSource::ZeromqSource(zmq::context_t& context, const IngestConfig& config)
               static_cast<int>(std::clamp<std::uint64_t>(queued_bytes_max / batch, 16, 1000)));
   socket_.set(zmq::sockopt::linger, 1000);
   socket_.set(zmq::sockopt::tcp_keepalive, 1);
+  socket_.set(zmq::sockopt::ipv6, is_ipv6(config.bind));
   if (config.delivery == Delivery::acked) {
     socket_.set(zmq::sockopt::router_mandatory, true);
     socket_.set(zmq::sockopt::router_handover, true);
@@ -40,7 +41,7 @@ ZeromqSource::ZeromqSource(zmq::context_t& context, const IngestConfig& config)
     socket_.set(zmq::sockopt::heartbeat_timeout, 30000);
   }
   try {
-    socket_.bind(config.bind);
+    socket_.bind(bindable(config.bind));
   } catch (const zmq::error_t& error) {
     throw std::runtime_error("ingest: bind: " + config.bind + ": " + error.what());
   }

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <zmq.hpp>
 
+#include "host/endpoint.hpp"
 #include "host/machine_metrics/sampler.hpp"
 #include "host/machine_metrics/stop_signal.hpp"
 
@@ -86,6 +87,7 @@ int run_machine_metrics(const MachineMetricsOptions& options, const Say& say) {
   socket.set(zmq::sockopt::immediate, true);
   socket.set(zmq::sockopt::linger, 1000);
   try {
+    socket.set(zmq::sockopt::ipv6, is_ipv6(options.to));
     socket.connect(options.to);
   } catch (const zmq::error_t& error) {
     throw std::invalid_argument("--to: found '" + options.to + "': " + error.what());

@@ -45,6 +45,7 @@ std::shared_ptr<const engine::Model> Learning::fit(Device& device, engine::Progr
   options.detector = learn().fit.detector;
   options.settings = learn().fit.settings;
   options.features = config_.features;
+  options.limits = config_.limits;
   options.seed = learn().fit.seed;
   options.name = model_name();
   return engine::Model::fit(device, config_.schema, records_, options, std::move(progress));

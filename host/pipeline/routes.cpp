@@ -63,11 +63,20 @@ std::shared_ptr<Route> new_route(const StreamConfig& config, StreamCounterTable&
   return route;
 }
 
+// A stream that declares no fields has those of its model, which also knows the names that aren't declared.
+void adopt(engine::Schema& schema, const engine::Schema& fitted) {
+  schema.fields = fitted.fields;
+  if (schema.entity.empty()) schema.entity = fitted.entity;
+  if (schema.time.empty()) schema.time = fitted.time;
+  if (schema.id.empty()) schema.id = fitted.id;
+}
+
 bool same_learning(const StreamConfig& a, const StreamConfig& b) {
-  return a.schema == b.schema && a.features == b.features && a.learn->rows == b.learn->rows &&
-         a.learn->for_ns == b.learn->for_ns && a.learn->fit.detector == b.learn->fit.detector &&
-         a.learn->fit.settings == b.learn->fit.settings && a.learn->fit.seed == b.learn->fit.seed &&
-         a.learn->save == b.learn->save && a.learn->name == b.learn->name;
+  return a.schema == b.schema && a.features == b.features && a.limits == b.limits &&
+         a.learn->rows == b.learn->rows && a.learn->for_ns == b.learn->for_ns &&
+         a.learn->fit.detector == b.learn->fit.detector && a.learn->fit.settings == b.learn->fit.settings &&
+         a.learn->fit.seed == b.learn->fit.seed && a.learn->save == b.learn->save &&
+         a.learn->name == b.learn->name;
 }
 
 void add_models(Route& route, const Route* before, Device& device, std::vector<std::string>& faults) {
@@ -84,7 +93,7 @@ void add_models(Route& route, const Route* before, Device& device, std::vector<s
       const Lane* lane_before = find_lane(before, name);
       auto model = engine::Model::load(config.file);
       const engine::Schema& fitted = model->features().schema();
-      if (route.schema.fields.empty()) route.schema = fitted;
+      if (route.schema.fields.empty()) adopt(route.schema, fitted);
       if (route.schema.fields != fitted.fields) {
         faults.push_back(
             fmt::format("streams: {}: models: {}: found a model of the fields {}; the stream has {}",

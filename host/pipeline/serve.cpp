@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <csignal>
 #include <cstdint>
-#include <deque>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <mutex>
@@ -17,15 +16,14 @@
 #include <fmt/format.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
-#include <unistd.h>
 #include <zmq.hpp>
 
 #include "host/api/server.hpp"
 #include "host/endpoint.hpp"
 #include "host/ingest/zeromq_source.hpp"
+#include "host/pipeline/learner.hpp"
+#include "host/pipeline/log.hpp"
 #include "host/pipeline/pipeline.hpp"
 #include "host/pipeline/status.hpp"
 #include "host/pipeline/wake.hpp"
@@ -43,33 +41,10 @@ constexpr std::int64_t drain_ns = 7 * second_ns;
 // Messages taken from one socket before the others have their turn.
 constexpr int turn = 16;
 
-class JsonFormatter final : public spdlog::formatter {
- public:
-  void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& out) override {
-    const auto ns = message.time.time_since_epoch() / 1ns;
-    line_ = fmt::format(R"({{"time":{},"level":")", ns);
-    const auto level = spdlog::level::to_string_view(message.level);
-    line_.append(level.data(), level.size());
-    line_ += R"(","message":)";
-    append_json(line_, std::string_view(message.payload.data(), message.payload.size()));
-    line_ += "}\n";
-    out.append(line_.data(), line_.data() + line_.size());
-  }
-  std::unique_ptr<formatter> clone() const override { return std::make_unique<JsonFormatter>(); }
-
- private:
-  std::string line_;
-};
-
-void start_log(const LogConfig& config) {
-  auto logger = std::make_shared<spdlog::logger>("lanner", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  if (config.json) {
-    logger->set_formatter(std::make_unique<JsonFormatter>());
-  } else {
-    logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
-  }
-  logger->set_level(spdlog::level::from_str(config.level));
-  spdlog::set_default_logger(std::move(logger));
+// As configured, but never more than LANNER_THREADS; 0: as many as there are.
+unsigned threads_of(const DeviceConfig& config) {
+  return config.threads > 0 && std::getenv("LANNER_THREADS") ? std::min(config.threads, chosen_threads())
+                                                             : config.threads;
 }
 
 struct ChosenDevice {
@@ -79,7 +54,7 @@ struct ChosenDevice {
 
 ChosenDevice choose_device(const DeviceConfig& config) {
   CpuOptions cpu;
-  if (config.threads > 0) cpu.threads = config.threads;
+  if (const unsigned threads = threads_of(config)) cpu.threads = threads;
   if (config.prefer == "cpu") return {Device::cpu(cpu), {}};
   const std::string missing = "device: " + config.prefer + ": this build has no such backend";
   if (config.required) throw DeviceMissing(missing);
@@ -145,59 +120,6 @@ sigset_t our_signals() {
   return signals;
 }
 
-// Fits one stream after the other, in the background.
-class Learner {
- public:
-  struct Job {
-    std::string stream;
-    std::shared_ptr<Learning> learning;
-  };
-  using Done = std::function<void(const Job&, Device&)>;
-
-  explicit Learner(Done fit) : fit_(std::move(fit)), thread_([this] { run(); }) {}
-  ~Learner() {
-    {
-      std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    ready_.notify_all();
-    thread_.join();
-  }
-  void add(Job job) {
-    {
-      std::lock_guard lock(mutex_);
-      jobs_.push_back(std::move(job));
-    }
-    ready_.notify_all();
-  }
-
- private:
-  void run() {
-    pthread_setname_np(pthread_self(), "learn");
-    // Events that flow come first. (On Linux a thread has a priority of its own.)
-    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);
-    std::shared_ptr<Device> device;
-    std::unique_lock lock(mutex_);
-    while (true) {
-      ready_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
-      if (stopping_) return;
-      const Job job = std::move(jobs_.front());
-      jobs_.pop_front();
-      lock.unlock();
-      if (!device) device = Device::cpu();
-      fit_(job, *device);
-      lock.lock();
-    }
-  }
-
-  Done fit_;
-  std::mutex mutex_;
-  std::condition_variable ready_;
-  std::deque<Job> jobs_;
-  bool stopping_ = false;
-  std::thread thread_;
-};
-
 class Host {
  public:
   Host(const Config& config, const ServeOptions& options);
@@ -209,7 +131,7 @@ class Host {
   void outlet();
   void sleep_until_something(bool answers_wait);
   std::thread start(const char* name, void (Host::*body)());
-  void learned(const Learner::Job&, Device&);
+  void learned(const Learner::Job&, Device&, const engine::Progress&);
   void reload();
   Standing standing() const;
   ApiServer::Pages pages();
@@ -275,8 +197,11 @@ Host::Host(const Config& config, const ServeOptions& options) : config_(config),
   };
   try {
     pipeline_ = std::make_unique<Pipeline>(config_.device, std::move(ports), std::move(routes), counters_);
-    learner_ =
-        std::make_unique<Learner>([this](const Learner::Job& job, Device& device) { learned(job, device); });
+    learner_ = std::make_unique<Learner>(
+        threads_of(config_.device),
+        [this](const Learner::Job& job, Device& device, const engine::Progress& progress) {
+          learned(job, device, progress);
+        });
     if (!config_.api.bind.empty()) api_ = std::make_unique<ApiServer>(config_.api.bind, pages());
   } catch (const std::exception& error) {
     throw CannotServe({error.what()});
@@ -440,11 +365,11 @@ std::thread Host::start(const char* name, void (Host::*body)()) {
   });
 }
 
-void Host::learned(const Learner::Job& job, Device& device) {
+void Host::learned(const Learner::Job& job, Device& device, const engine::Progress& progress) {
   const Learning& learning = *job.learning;
   const auto counters = streams_.of(job.stream);
   try {
-    const auto model = learning.fit(device);
+    const auto model = learning.fit(device, progress);
     const auto& save = learning.learn().save;
     if (!save.empty()) {
       if (save.has_parent_path()) std::filesystem::create_directories(save.parent_path());
@@ -511,12 +436,22 @@ int Host::run() {
   stopping_ = true;
   wake_.signal(Wake::always);
   for (std::thread* thread : {&intake, &scoring, &outlet}) thread->join();
-  learner_.reset();
+  const bool fit_ended = learner_->stop(1s);
   api_.reset();
   spdlog::info("stopped: {} events in, {} scored, {} refused, {} alerts", std::uint64_t{counters_.events_in},
                std::uint64_t{counters_.events_scored}, std::uint64_t{counters_.events_refused},
                std::uint64_t{counters_.alerts});
-  return failed_ ? 1 : 0;
+  const int status = failed_ ? 1 : 0;
+  if (!fit_ended) {
+    spdlog::warn("a fit is under way and is abandoned");
+    // Its thread can't be waited for: what has been published leaves first, then the process ends around it.
+    sources_.clear();
+    publishers_.clear();
+    context_.close();
+    spdlog::shutdown();
+    std::_Exit(status);
+  }
+  return status;
 }
 
 }  // namespace

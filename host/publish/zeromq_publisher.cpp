@@ -17,9 +17,10 @@ ZeromqPublisher::ZeromqPublisher(zmq::context_t& context, const PublishConfig& c
   socket_.set(zmq::sockopt::linger, 1000);
   socket_.set(zmq::sockopt::xpub_nodrop, true);
   socket_.set(zmq::sockopt::tcp_keepalive, 1);
+  socket_.set(zmq::sockopt::ipv6, is_ipv6(config.bind));
   socket_.set(zmq::sockopt::maxmsgsize, std::int64_t{65536});  // subscribers send subscriptions only
   try {
-    socket_.bind(config.bind);
+    socket_.bind(bindable(config.bind));
   } catch (const zmq::error_t& error) {
     throw std::runtime_error("publish: bind: " + config.bind + ": " + error.what());
   }

@@ -170,6 +170,24 @@ class Stop(unittest.TestCase):
             producer.until_ack(50)
             producer.close()
 
+    def test_a_fit_under_way_does_not_hold_up_the_end(self):
+        for fit in ("autoencoder, set: {epochs: 100000, patience: 100000}",
+                    "local_outlier_factor, set: {k: 5000}"):
+            streams = LEARN.replace("histogram}", fit + "}").replace("rows: 500", "rows: 60000")
+            with Host(fitted.model(), streams=streams, results=False) as host:
+                producer = Producer(host.acked)
+                producer.hello()
+                rows = fitted.rows(10000, 3)
+                for seq in range(1, 8):
+                    producer.batch(seq, rows)
+                producer.until_ack(7)
+                wait_for(lambda: "fitting" in host.log_text(), what="the fit")
+                time.sleep(0.5)
+                begun = time.monotonic()
+                self.assertEqual(host.stop(), 0)
+                self.assertLess(time.monotonic() - begun, 5)
+                producer.close()
+
     def test_idle_costs_next_to_nothing(self):
         with Host(fitted.model()) as host:
             time.sleep(0.5)

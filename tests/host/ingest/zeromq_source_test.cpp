@@ -44,6 +44,21 @@ TEST(ZeromqSource, RefusesToBindBeyondThisMachine) {
     EXPECT_TRUE(is_loopback_endpoint(bind)) << bind;
 }
 
+TEST(ZeromqSource, BindsToLoopbackByNameAndByAddress) {
+  zmq::context_t context;
+  for (const char* bind : {"tcp://localhost:*", "tcp://127.0.0.1:*", "tcp://[::1]:*"}) {
+    IngestConfig config;
+    config.bind = bind;
+    try {
+      ZeromqSource source(context, config);
+      EXPECT_TRUE(is_loopback_endpoint(source.endpoint())) << source.endpoint();
+    } catch (const std::runtime_error& error) {
+      if (!is_ipv6(bind)) FAIL() << error.what();
+      EXPECT_NE(std::string(error.what()).find(bind), std::string::npos) << "a machine without IPv6 says so";
+    }
+  }
+}
+
 TEST(ZeromqSource, SaysWhichEndpointIsTaken) {
   zmq::context_t context;
   ZeromqSource first(context, any_port(Delivery::lossy));
