@@ -84,7 +84,8 @@ int fit_from_config(const FitArguments& arguments) {
     ProgressLine line("fit " + model_config.name);
     const auto model = engine::Model::fit(*Device::cpu(), schema, records, options,
                                           [&](double done, std::string_view what) { line.show(done, what); });
-    std::filesystem::create_directories(model_config.file.parent_path());
+    if (model_config.file.has_parent_path())
+      std::filesystem::create_directories(model_config.file.parent_path());
     model->save(model_config.file);
     describe(*model, model_config.file.string());
   }

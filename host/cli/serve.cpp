@@ -39,22 +39,22 @@ Config config_from_flags(const ServeArguments& arguments) {
 
 int serve_from(const ServeArguments& arguments) {
   const auto read = [arguments] {
-    Config config = arguments.config.empty() ? config_from_flags(arguments) : read_config(arguments.config);
+    PartialConfig partial = arguments.config.empty() ? PartialConfig{config_from_flags(arguments), {}}
+                                                     : read_partly(arguments.config);
     if (!arguments.device.empty()) {
-      config.device.prefer = arguments.device;
-      config.device.required = arguments.device == "cuda";
+      partial.config.device.prefer = arguments.device;
+      partial.config.device.required = arguments.device == "cuda";
     }
-    return config;
+    return partial;
   };
   ServeOptions options;
+  options.file = arguments.config;
   if (!arguments.config.empty()) options.reread = read;
   return serve(read(), options);
 }
 
 int check_config(const std::string& path) {
-  const std::vector<std::string> faults = check(read_config(path));
-  for (const std::string& fault : faults) std::cerr << path << ": " << fault << '\n';
-  if (!faults.empty()) return exit_their_fault;
+  refuse(check(read_partly(path), path));
   std::cout << path << ": fine\n";
   return exit_done;
 }

@@ -28,7 +28,7 @@ constexpr Key top_keys[] = {
     {"streams", "a map of stream names", "",
      "What is scored: each stream with its events' fields, features, models and decision rule."},
     {"ingest", "a list of sources", "", "Where events come from."},
-    {"publish", "a list of publishers", "", "Where scores, alerts and status are published."},
+    {"publish", "a list of publishers", "none", "Where scores, alerts and status are published."},
     {"results", "a map", "none", "Files of scored rows, synced before a batch is acknowledged."},
     {"device", "a map", "the CPU", "What scores."},
     {"api", "a map", "none", "HTTP: health, status, Prometheus metrics."},
@@ -41,7 +41,7 @@ constexpr Key stream_keys[] = {
      "What windows are kept for: a customer, a host. Published with every row."},
     {"time", "a field name", "none",
      "The event time; integers are nanoseconds since 1970 UTC, text is ISO 8601."},
-    {"id", "a field name", "<producer>:<seq>:<row>", "The event's own identifier."},
+    {"id", "a field name", "`<producer>:<seq>:<row>`", "The event's own identifier."},
     {"features", "a list of features", "every field as it is",
      "How a row is computed from an event; see features.md."},
     {"entities_max", "a whole number from 1", "100000",
@@ -145,12 +145,14 @@ class Reader {
    public:
     Section(Reader& reader, const YAML::Node& node, std::string path, std::span<const Key> keys,
             std::span<const std::string_view> more = {})
-        : reader_(reader), path_(std::move(path)), keys_(keys) {
+        : reader_(reader),
+          path_(std::move(path)),
+          keys_(keys),
+          node_(node.IsMap() ? node : YAML::Node(YAML::NodeType::Undefined)) {
       if (!node.IsMap()) {
         if (!node.IsNull()) reader.fault(node, path_.empty() ? "(top)" : path_, in_quotes(node), "a map");
         return;
       }
-      node_ = node;
       reader.line_ = node.Mark().line + 1;
       std::vector<std::string_view> names(more.begin(), more.end());
       for (const Key& key : keys) names.push_back(key.name);
@@ -251,7 +253,8 @@ class Reader {
     Reader& reader_;
     std::string path_;
     std::span<const Key> keys_;
-    YAML::Node node_{YAML::NodeType::Undefined};
+    // Constructed, never assigned: yaml-cpp would merge the two documents' memory, node by node.
+    YAML::Node node_;
   };
 
   Config read(const YAML::Node& root) {
@@ -267,8 +270,10 @@ class Reader {
       const Section api(*this, top["api"], "api", api_keys);
       if (!api.has("bind")) api.missing("bind");
       api.text("bind", config.api.bind);
-      if (!config.api.bind.empty() && !parse_host_port(config.api.bind))
+      if (!config.api.bind.empty() && !parse_host_port(config.api.bind)) {
         api.fault("bind", "'" + config.api.bind + "'");
+        config.api.bind.clear();
+      }
     }
     if (top.has("log")) {
       const Section log(*this, top["log"], "log", log_keys);
@@ -288,6 +293,7 @@ class Reader {
       return fault(node, "streams", in_quotes(node), "a map of stream names");
     std::set<std::string> names;
     for (const auto& entry : node) {
+      const std::size_t before = errors.size();
       StreamConfig stream;
       stream.name = entry.first.IsScalar() ? entry.first.Scalar() : "";
       const std::string path = "streams." + stream.name;
@@ -300,7 +306,7 @@ class Reader {
       if (!names.insert(stream.name).second)
         fault(entry.first, path, "the name a second time", "each stream once");
       read_stream(entry.second, path, stream);
-      config.streams.push_back(std::move(stream));
+      if (errors.size() == before) config.streams.push_back(std::move(stream));
     }
   }
 
@@ -318,7 +324,9 @@ class Reader {
       read_features(section["features"], path + ".features", entity, time, stream.features);
       features_fine = errors.size() == before;
     }
+    const std::size_t before_schema = errors.size();
     read_schema(section, path, entity, time, id, features_fine, stream);
+    const bool schema_fine = features_fine && errors.size() == before_schema;
     if (section.has("models")) read_models(section["models"], path + ".models", stream);
     if (section.has("learn")) {
       const Section learn(*this, section["learn"], path + ".learn", learn_keys);
@@ -331,10 +339,22 @@ class Reader {
       read_fit(learn, path + ".learn", config.fit);
       learn.path("save", config.save);
       learn.text("name", config.name);
+      if (section.has("models"))
+        fault(section["learn"], path + ".learn", "both models and learn", "one of them");
+      else if (schema_fine && !any_to_learn_from(stream))
+        fault(section["learn"], path + ".learn", "neither features nor fields of numbers",
+              "one of them, to learn from");
     }
     if (stream.models.empty() && !stream.learn && errors_about(path) == 0)
-      fault(node, path, "neither models nor learn", "models, learn or both");
+      fault(node, path, "neither models nor learn", "one of them");
     if (section.has("decide")) read_decide(section["decide"], path + ".decide", !time.empty(), stream);
+  }
+
+  static bool any_to_learn_from(const StreamConfig& stream) {
+    const auto& fields = stream.schema.fields;
+    return !stream.features.empty() || std::any_of(fields.begin(), fields.end(), [](const auto& field) {
+      return field.kind == engine::ColumnKind::number;
+    });
   }
 
   std::size_t errors_about(const std::string& path) const {
@@ -455,8 +475,7 @@ class Reader {
     }
     // Never assigned to: to yaml-cpp that would mean a change of the document.
     const YAML::Node field = argument.IsMap() ? argument["field"] : argument;
-    const YAML::Node window =
-        argument.IsMap() ? argument["window"] : YAML::Node(YAML::NodeType::Undefined);
+    const YAML::Node window = argument.IsMap() ? argument["window"] : YAML::Node(YAML::NodeType::Undefined);
     if (kind->takes_field) {
       if (field.IsDefined() && field.IsScalar() && !field.Scalar().empty())
         spec.field = field.Scalar();
@@ -576,22 +595,18 @@ class Reader {
     if (!node.IsSequence() || node.size() == 0)
       return fault(node, "ingest", in_quotes(node), "a list of sources");
     for (const auto& item : node) {
-      const Section source(*this, item, "ingest", source_keys);
-      if (!source.has("zeromq")) {
-        if (item.IsMap() && item.size() == 0) source.missing("zeromq");
-        continue;
-      }
-      const Section section(*this, source["zeromq"], "ingest.zeromq", zeromq_ingest_keys);
-      IngestConfig ingest;
+      IngestConfig& ingest = config.ingest.emplace_back();
+      const YAML::Node socket = read_kind(item, "ingest");
+      if (!socket.IsDefined()) continue;
+      const Section section(*this, socket, "ingest.zeromq", zeromq_ingest_keys);
       read_endpoint(section, ingest.bind);
       section.choice("delivery", ingest.delivery, {{"acked", Delivery::acked}, {"lossy", Delivery::lossy}});
       section.choice("durable", ingest.durable, {{"scored", Durable::scored}, {"none", Durable::none}});
       section.bytes("credit_bytes", ingest.credit_bytes, 1024, std::uint64_t{1} << 40);
       section.bytes("batch_bytes_max", ingest.batch_bytes_max, 1024, std::uint64_t{1} << 30);
       if (ingest.credit_bytes < ingest.batch_bytes_max)
-        fault(source["zeromq"], "ingest.zeromq.credit_bytes", std::to_string(ingest.credit_bytes),
+        fault(socket, "ingest.zeromq.credit_bytes", std::to_string(ingest.credit_bytes),
               "at least batch_bytes_max (" + std::to_string(ingest.batch_bytes_max) + ")");
-      config.ingest.push_back(ingest);
     }
   }
 
@@ -599,24 +614,33 @@ class Reader {
     if (!node.IsDefined()) return;
     if (!node.IsSequence()) return fault(node, "publish", in_quotes(node), "a list of publishers");
     for (const auto& item : node) {
-      const Section publisher(*this, item, "publish", source_keys);
-      if (!publisher.has("zeromq")) continue;
-      const Section section(*this, publisher["zeromq"], "publish.zeromq", zeromq_publish_keys);
-      PublishConfig publish;
+      PublishConfig& publish = config.publish.emplace_back();
+      const YAML::Node socket = read_kind(item, "publish");
+      if (!socket.IsDefined()) continue;
+      const Section section(*this, socket, "publish.zeromq", zeromq_publish_keys);
       read_endpoint(section, publish.bind);
       section.integer("queue_messages_max", publish.queue_messages_max, 1, 1'000'000);
-      config.publish.push_back(publish);
     }
+  }
+
+  // What an item of ingest or publish says of its socket; undefined where it says nothing, which is a fault.
+  YAML::Node read_kind(const YAML::Node& item, const std::string& path) {
+    const Section section(*this, item, path, source_keys);
+    const bool nothing = item.IsNull() || (item.IsMap() && item.size() == 0);
+    if (nothing) fault(item, path + ".zeromq", "nothing", std::string(section.allowed("zeromq")));
+    return section["zeromq"];
   }
 
   void read_endpoint(const Section& section, std::string& bind) {
     if (!section.has("bind")) return section.missing("bind");
-    section.text("bind", bind);
-    const auto scheme = bind.find("://");
-    const bool fine = scheme != std::string::npos && scheme + 3 < bind.size() &&
-                      (bind.starts_with("ipc://") || bind.starts_with("inproc://") ||
-                       (bind.starts_with("tcp://") && parse_host_port(bind.substr(6))));
-    if (!fine) section.fault("bind", "'" + bind + "'");
+    std::string endpoint;
+    section.text("bind", endpoint);
+    const auto scheme = endpoint.find("://");
+    const bool fine = scheme != std::string::npos && scheme + 3 < endpoint.size() &&
+                      (endpoint.starts_with("ipc://") || endpoint.starts_with("inproc://") ||
+                       (endpoint.starts_with("tcp://") && parse_host_port(endpoint.substr(6))));
+    if (!fine) return section.fault("bind", "'" + endpoint + "'");
+    bind = endpoint;
   }
 
   void read_results(const YAML::Node& node, Config& config) {
@@ -659,11 +683,16 @@ std::string joined(const std::vector<ConfigError>& errors) {
   return text;
 }
 
+Config whole(PartialConfig partial) {
+  if (!partial.errors.empty()) throw InvalidConfig(std::move(partial.errors));
+  return std::move(partial.config);
+}
+
 }  // namespace
 
 std::string ConfigError::text() const {
-  std::string line_text =
-      file + ":" + std::to_string(line) + ": " + key + ": found " + found + ", allowed " + allowed;
+  std::string line_text = file.empty() ? "" : file + ":" + std::to_string(line) + ": ";
+  line_text += key + ": found " + found + ", allowed " + allowed;
   if (!nearest.empty()) line_text += " (did you mean '" + nearest + "'?)";
   return line_text;
 }
@@ -671,37 +700,43 @@ std::string ConfigError::text() const {
 InvalidConfig::InvalidConfig(std::vector<ConfigError> errors)
     : std::runtime_error(joined(errors)), errors_(std::move(errors)) {}
 
-Config parse_config(const std::string& yaml, const std::filesystem::path& file) {
+PartialConfig parse_partly(const std::string& yaml, const std::filesystem::path& file) {
+  const auto syntax = [&](const YAML::Exception& error) {
+    return ConfigError{file.string(), std::max(error.mark.line, 0) + 1, "(syntax)", error.msg, "YAML", ""};
+  };
   YAML::Node root;
   try {
     root = YAML::Load(yaml);
   } catch (const YAML::Exception& error) {
-    throw InvalidConfig(
-        {{file.string(), std::max(error.mark.line, 0) + 1, "(syntax)", error.msg, "YAML", ""}});
+    return {{}, {syntax(error)}};
   }
   Reader reader(file.string(), file.parent_path());
-  Config config;
+  PartialConfig partial;
   try {
-    config = reader.read(root);
+    partial.config = reader.read(root);
   } catch (const YAML::Exception& error) {  // an alias or key of a shape that no check above foresaw
-    reader.errors.push_back(
-        {file.string(), std::max(error.mark.line, 0) + 1, "(syntax)", error.msg, "YAML", ""});
+    reader.errors.push_back(syntax(error));
   }
-  if (!reader.errors.empty()) {
-    std::stable_sort(reader.errors.begin(), reader.errors.end(),
-                     [](const ConfigError& a, const ConfigError& b) { return a.line < b.line; });
-    throw InvalidConfig(std::move(reader.errors));
-  }
-  return config;
+  partial.errors = std::move(reader.errors);
+  std::ranges::stable_sort(partial.errors, {}, &ConfigError::line);
+  return partial;
 }
 
-Config read_config(const std::filesystem::path& path) {
+PartialConfig read_partly(const std::filesystem::path& path) {
   std::ifstream file(path);
   std::stringstream text;
   if (file) text << file.rdbuf();
   if (!file || std::filesystem::is_directory(path))
-    throw InvalidConfig({{path.string(), 1, "(file)", "nothing that can be read", "a YAML file", ""}});
-  return parse_config(text.str(), path);
+    return {{}, {{path.string(), 1, "(file)", "nothing that can be read", "a YAML file", ""}}};
+  return parse_partly(text.str(), path);
+}
+
+Config parse_config(const std::string& yaml, const std::filesystem::path& file) {
+  return whole(parse_partly(yaml, file));
+}
+
+Config read_config(const std::filesystem::path& path) {
+  return whole(read_partly(path));
 }
 
 std::string config_reference() {

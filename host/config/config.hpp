@@ -95,11 +95,12 @@ struct Config {
   LogConfig log;
 };
 
-/// One fault: `file:line: key: found X, allowed Y`, and the nearest known key where the key is unknown.
+/// One fault: `file:line: key: found X, allowed Y`, and the nearest known key where the key is unknown. What
+/// is found after reading has no line until locate() gives it one; without a file there is none.
 struct ConfigError {
-  std::string file;
+  std::string file = {};
   int line = 0;
-  std::string key, found, allowed, nearest;
+  std::string key = {}, found = {}, allowed = {}, nearest = {};
   std::string text() const;
 };
 
@@ -112,9 +113,24 @@ class InvalidConfig : public std::runtime_error {
   std::vector<ConfigError> errors_;
 };
 
-/// Relative paths are taken from the file's folder. Throws InvalidConfig with every fault.
+/// What could be read, and every fault. A stream with a fault is left out of `config`; an endpoint with one
+/// is empty, so that the place in a list is the place in the file; any other value with one is the default.
+struct PartialConfig {
+  Config config;
+  std::vector<ConfigError> errors;  ///< by line
+};
+
+/// Relative paths are taken from the file's folder.
+PartialConfig read_partly(const std::filesystem::path&);
+PartialConfig parse_partly(const std::string& yaml, const std::filesystem::path& file_for_errors);
+/// The same, whole or not at all: throws InvalidConfig with every fault.
 Config read_config(const std::filesystem::path&);
 Config parse_config(const std::string& yaml, const std::filesystem::path& file_for_errors);
+
+/// Gives the faults that have no line theirs in this file, and sorts all by line. A key is a path with places
+/// in lists, such as streams.checkout.models[1].file; what the file doesn't have gets the line of what would
+/// hold it. The places leave the key.
+void locate(std::vector<ConfigError>&, const std::filesystem::path& file);
 /// The reference documentation of every key, in Markdown, made from the tables that validate.
 std::string config_reference();
 

@@ -43,7 +43,7 @@ ZeromqSource::ZeromqSource(zmq::context_t& context, const IngestConfig& config)
   try {
     socket_.bind(bindable(config.bind));
   } catch (const zmq::error_t& error) {
-    throw std::runtime_error("ingest: bind: " + config.bind + ": " + error.what());
+    throw std::runtime_error(config.bind + ": " + error.what());
   }
 }
 

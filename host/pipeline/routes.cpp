@@ -79,7 +79,27 @@ bool same_learning(const StreamConfig& a, const StreamConfig& b) {
          a.learn->name == b.learn->name;
 }
 
-void add_models(Route& route, const Route* before, Device& device, std::vector<std::string>& faults) {
+// A model brings the features that it was fitted with: what the stream declares must be these, not ignored.
+bool has_features_of(const engine::Model& model, const std::filesystem::path& file,
+                     const StreamConfig& stream, std::vector<ConfigError>& faults) {
+  if (stream.features.empty()) return true;
+  std::vector<engine::FeatureSpec> declared = stream.features;
+  for (engine::FeatureSpec& spec : declared)  // as the fit fills it in
+    if (spec.scale == engine::Scale::none) spec.scale = *engine::parse_scale(model.settings().word("scale"));
+  const auto fitted = model.features().specs();
+  const auto [differs, of_model] = std::ranges::mismatch(declared, fitted);
+  if (differs == declared.end() && of_model == fitted.end()) return true;
+  const std::string& first = differs != declared.end() ? differs->name : of_model->name;
+  faults.push_back(
+      {.key = "streams." + stream.name + ".features",
+       .found = fmt::format("features other than those that {} was fitted with (the first: '{}')",
+                            file.string(), first),
+       .allowed = stream.models.empty() ? "the model's own (remove the file to learn again)"
+                                        : "the model's own: fit it again, or remove `features`"});
+  return false;
+}
+
+void add_models(Route& route, const Route* before, Device& device, std::vector<ConfigError>& faults) {
   std::vector<ModelConfig> models = route.config.models;
   const auto& learn = route.config.learn;
   // What was learned in an earlier run is not learned again.
@@ -87,25 +107,31 @@ void add_models(Route& route, const Route* before, Device& device, std::vector<s
     models.push_back(
         {learn->save, learn->name.empty() ? route.stream : learn->name, Role::active, std::nullopt});
   }
-  for (const ModelConfig& config : models) {
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    const ModelConfig& config = models[i];
     const std::string name = model_name(config);
+    const std::string stream_key = "streams." + route.stream;
+    const auto fault = [&](std::string found, std::string allowed) {
+      const std::string key =
+          route.config.models.empty() ? ".learn.save" : fmt::format(".models[{}].file", i);
+      faults.push_back({.key = stream_key + key, .found = std::move(found), .allowed = std::move(allowed)});
+    };
     try {
       const Lane* lane_before = find_lane(before, name);
       auto model = engine::Model::load(config.file);
       const engine::Schema& fitted = model->features().schema();
+      if (!has_features_of(*model, config.file, route.config, faults)) continue;
       if (route.schema.fields.empty()) adopt(route.schema, fitted);
       if (route.schema.fields != fitted.fields) {
-        faults.push_back(
-            fmt::format("streams: {}: models: {}: found a model of the fields {}; the stream has {}",
-                        route.stream, config.file.string(), field_list(fitted), field_list(route.schema)));
+        fault(fmt::format("{}, a model of the fields {}", config.file.string(), field_list(fitted)),
+              "a model of the stream's fields, " + field_list(route.schema));
         continue;
       }
       route.lanes.push_back(std::make_shared<Lane>(route.config, name, config.role,
                                                    resident(std::move(model), device, lane_before), device,
                                                    lane_before));
     } catch (const std::exception& error) {
-      faults.push_back(
-          fmt::format("streams: {}: models: {}: {}", route.stream, config.file.string(), error.what()));
+      fault(error.what(), "a model that can be loaded");
     }
   }
 }
@@ -136,7 +162,7 @@ std::size_t Route::width() const {
 }
 
 Routes build_routes(const Config& config, Device& device, StreamCounterTable& counters, const Routes& before,
-                    std::vector<std::string>& faults) {
+                    std::vector<ConfigError>& faults) {
   Routes routes;
   for (const StreamConfig& stream : config.streams) {
     const auto found = before.find(stream.name);
@@ -146,7 +172,7 @@ Routes build_routes(const Config& config, Device& device, StreamCounterTable& co
     if (route->lanes.empty() && stream.models.empty()) {
       if (!stream.learn) {
         faults.push_back(
-            fmt::format("streams: {}: found neither models nor learn, allowed one of them", stream.name));
+            {.key = "streams." + stream.name, .found = "neither models nor learn", .allowed = "one of them"});
       } else if (route_before && route_before->config.learn && same_learning(stream, route_before->config)) {
         // What it is learning goes on, and what it has learned stays.
         route->learning = route_before->learning;

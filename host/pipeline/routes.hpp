@@ -49,10 +49,10 @@ struct Route {
 
 using Routes = std::map<std::string, std::shared_ptr<Route>, std::less<>>;
 
-/// Loads the models that `before` doesn't have already. Faults are appended, one line each; the result means
-/// something only if there are none.
+/// Loads the models that `before` doesn't have already. Faults are appended, not yet located; the result
+/// means something only if there are none.
 Routes build_routes(const Config&, Device&, StreamCounterTable&, const Routes& before,
-                    std::vector<std::string>& faults);
+                    std::vector<ConfigError>& faults);
 
 /// The same routes, with a model that was learned in place of the learning.
 Routes with_learned(const Routes& before, const std::string& stream, const Learning&,

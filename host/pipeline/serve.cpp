@@ -56,27 +56,40 @@ ChosenDevice choose_device(const DeviceConfig& config) {
   CpuOptions cpu;
   if (const unsigned threads = threads_of(config)) cpu.threads = threads;
   if (config.prefer == "cpu") return {Device::cpu(cpu), {}};
-  const std::string missing = "device: " + config.prefer + ": this build has no such backend";
-  if (config.required) throw DeviceMissing(missing);
-  return {Device::cpu(cpu), missing + "; the cpu scores instead"};
+  return {Device::cpu(cpu),
+          "device: " + config.prefer + ": this build has no such backend; the cpu scores instead"};
 }
 
-// One fault a line; empty: this one can be bound.
-void check_endpoints(const Config& config, std::vector<std::string>& faults) {
-  const auto check_one = [&](std::string_view key, const std::string& bind, bool loopback) {
-    if (!loopback)
-      faults.push_back(
-          fmt::format("{}: bind: found '{}', allowed only loopback: beyond it keys are required, which "
-                      "this version does not have",
-                      key, bind));
+constexpr std::string_view required_device = "device.require";
+
+void check_device(const DeviceConfig& config, std::vector<ConfigError>& faults) {
+  if (config.required && config.prefer != "cpu")
+    faults.push_back({.key = std::string(required_device),
+                      .found = fmt::format("'{}', a backend that this build does not have", config.prefer),
+                      .allowed = "cpu"});
+}
+
+void check_endpoints(const Config& config, std::vector<ConfigError>& faults) {
+  const auto check_one = [&](std::string key, const std::string& bind, bool loopback) {
+    if (!bind.empty() && !loopback)
+      faults.push_back({.key = std::move(key),
+                        .found = "'" + bind + "'",
+                        .allowed = "only loopback: beyond it keys are required, which this version does not "
+                                   "have"});
   };
-  for (const IngestConfig& ingest : config.ingest)
-    check_one("ingest", ingest.bind, is_loopback_endpoint(ingest.bind));
-  for (const PublishConfig& publish : config.publish)
-    check_one("publish", publish.bind, is_loopback_endpoint(publish.bind));
-  if (!config.api.bind.empty()) check_one("api", config.api.bind, is_loopback_host(host_of(config.api.bind)));
-  if (config.ingest.empty()) faults.push_back("ingest: found none, allowed at least one endpoint");
-  if (config.streams.empty()) faults.push_back("streams: found none, allowed at least one");
+  for (std::size_t i = 0; i < config.ingest.size(); ++i)
+    check_one(fmt::format("ingest[{}].zeromq.bind", i), config.ingest[i].bind,
+              is_loopback_endpoint(config.ingest[i].bind));
+  for (std::size_t i = 0; i < config.publish.size(); ++i)
+    check_one(fmt::format("publish[{}].zeromq.bind", i), config.publish[i].bind,
+              is_loopback_endpoint(config.publish[i].bind));
+  check_one("api.bind", config.api.bind, is_loopback_host(host_of(config.api.bind)));
+}
+
+std::vector<std::string> texts(const std::vector<ConfigError>& faults) {
+  std::vector<std::string> lines;
+  for (const ConfigError& fault : faults) lines.push_back(fault.text());
+  return lines;
 }
 
 bool same(const IngestConfig& a, const IngestConfig& b) {
@@ -122,7 +135,7 @@ sigset_t our_signals() {
 
 class Host {
  public:
-  Host(const Config& config, const ServeOptions& options);
+  Host(const PartialConfig& partial, const ServeOptions& options);
   int run();
 
  private:
@@ -157,13 +170,15 @@ class Host {
 };
 
 template <class Made, class Configs>
-void bind_all(zmq::context_t& context, const Configs& configs, std::vector<std::unique_ptr<Made>>& made,
-              std::vector<std::string>& faults) {
-  for (const auto& config : configs) {
+void bind_all(zmq::context_t& context, std::string_view section, const Configs& configs,
+              std::vector<std::unique_ptr<Made>>& made, std::vector<ConfigError>& faults) {
+  for (std::size_t i = 0; i < configs.size(); ++i) {
     try {
-      made.push_back(std::make_unique<Made>(context, config));
+      made.push_back(std::make_unique<Made>(context, configs[i]));
     } catch (const std::exception& error) {
-      faults.push_back(error.what());
+      faults.push_back({.key = fmt::format("{}[{}].zeromq.bind", section, i),
+                        .found = error.what(),
+                        .allowed = "an endpoint that can be bound"});
     }
   }
 }
@@ -175,15 +190,19 @@ std::vector<Base*> pointers(const std::vector<std::unique_ptr<Made>>& made) {
   return list;
 }
 
-Host::Host(const Config& config, const ServeOptions& options) : config_(config), options_(options) {
+Host::Host(const PartialConfig& partial, const ServeOptions& options)
+    : config_(partial.config), options_(options) {
   chosen_ = choose_device(config_.device);
-  std::vector<std::string> faults;
+  std::vector<ConfigError> faults = partial.errors;
+  check_device(config_.device, faults);
   check_endpoints(config_, faults);
   Routes routes = build_routes(config_, *chosen_.device, streams_, {}, faults);
-  if (!faults.empty()) throw CannotServe(std::move(faults));
-  bind_all(context_, config_.ingest, sources_, faults);
-  bind_all(context_, config_.publish, publishers_, faults);
-  if (!faults.empty()) throw CannotServe(std::move(faults));
+  if (faults.empty()) {
+    bind_all(context_, "ingest", config_.ingest, sources_, faults);
+    bind_all(context_, "publish", config_.publish, publishers_, faults);
+  }
+  locate(faults, options_.file);
+  refuse(faults);
 
   Ports ports{
       clock_, *chosen_.device, pointers<Source>(sources_), pointers<Publisher>(publishers_), {}, {}, {}, {}};
@@ -393,26 +412,32 @@ void Host::learned(const Learner::Job& job, Device& device, const engine::Progre
 }
 
 void Host::reload() {
-  const auto refuse = [&](const std::string& reason) {
+  const auto refuse = [&](const std::vector<std::string>& reasons) {
     counters_.reloads_refused.add();
-    conditions_.set("reload", "the last configuration was refused: " + reason);
-    spdlog::error("reload refused, the old configuration goes on: {}", reason);
+    conditions_.set("reload",
+                    fmt::format("the last configuration was refused: {}", fmt::join(reasons, "; ")));
+    for (const std::string& reason : reasons)
+      spdlog::error("reload refused, the old configuration goes on: {}", reason);
   };
-  if (!options_.reread) return refuse("there is no configuration file");
+  if (!options_.reread) return refuse({"there is no configuration file"});
   try {
-    Config next = options_.reread();
-    const std::vector<std::string> parts = needs_restart(config_, next);
-    if (!parts.empty())
-      return refuse(fmt::format("{}: a change of it needs a restart", fmt::join(parts, ", ")));
-    std::vector<std::string> faults;
+    auto [next, faults] = options_.reread();
+    if (faults.empty()) {
+      const std::vector<std::string> parts = needs_restart(config_, next);
+      if (!parts.empty())
+        return refuse({fmt::format("{}: a change of it needs a restart", fmt::join(parts, ", "))});
+    }
     std::lock_guard lock(control_);
+    check_device(next.device, faults);
+    check_endpoints(next, faults);
     Routes routes = build_routes(next, *chosen_.device, streams_, *pipeline_->routes(), faults);
-    if (!faults.empty()) return refuse(fmt::format("{}", fmt::join(faults, "; ")));
+    locate(faults, options_.file);
+    if (!faults.empty()) return refuse(texts(faults));
     pipeline_->replace_routes(std::move(routes));
     spdlog::set_level(spdlog::level::from_str(next.log.level));
     config_ = std::move(next);
   } catch (const std::exception& error) {
-    return refuse(error.what());
+    return refuse({error.what()});
   }
   counters_.reloads.add();
   conditions_.clear("reload");
@@ -459,27 +484,31 @@ int Host::run() {
 CannotServe::CannotServe(std::vector<std::string> faults)
     : std::runtime_error(fmt::format("{}", fmt::join(faults, "\n"))), faults_(std::move(faults)) {}
 
-int serve(const Config& config, const ServeOptions& options) {
+void refuse(const std::vector<ConfigError>& faults) {
+  if (faults.empty()) return;
+  if (faults.size() == 1 && faults[0].key == required_device) throw DeviceMissing(faults[0].text());
+  throw CannotServe(texts(faults));
+}
+
+int serve(const PartialConfig& partial, const ServeOptions& options) {
   const sigset_t signals = our_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  start_log(config.log);
+  start_log(partial.config.log);
   // Messages come and go: their memory is kept rather than mapped anew for each, and threads share it.
   mallopt(M_MMAP_THRESHOLD, 64 << 20);
   mallopt(M_TRIM_THRESHOLD, 128 << 20);
   mallopt(M_ARENA_MAX, 4);
-  return Host(config, options).run();
+  return Host(partial, options).run();
 }
 
-std::vector<std::string> check(const Config& config) {
-  std::vector<std::string> faults;
+std::vector<ConfigError> check(const PartialConfig& partial, const std::filesystem::path& file) {
+  const Config& config = partial.config;
+  std::vector<ConfigError> faults = partial.errors;
+  check_device(config.device, faults);
   check_endpoints(config, faults);
-  try {
-    const ChosenDevice chosen = choose_device(config.device);
-    StreamCounterTable streams;
-    build_routes(config, *chosen.device, streams, {}, faults);
-  } catch (const DeviceMissing& error) {
-    faults.push_back(error.what());
-  }
+  StreamCounterTable streams;
+  build_routes(config, *choose_device(config.device).device, streams, {}, faults);
+  locate(faults, file);
   return faults;
 }
 

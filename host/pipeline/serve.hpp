@@ -1,6 +1,7 @@
 // `lanner serve`: the host process, from start to drained stop.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -27,19 +28,24 @@ class CannotServe : public std::runtime_error {
   std::vector<std::string> faults_;
 };
 
+/// Throws where there is a fault: DeviceMissing if a missing device is the only one, CannotServe otherwise.
+void refuse(const std::vector<ConfigError>&);
+
 struct ServeOptions {
-  /// Reads the configuration again, at SIGHUP; throws InvalidConfig. Empty: there is no file, and SIGHUP is
-  /// refused.
-  std::function<Config()> reread;
+  /// What faults are located in; empty: there is no file.
+  std::filesystem::path file;
+  /// Reads the configuration again, at SIGHUP. Empty: SIGHUP is refused.
+  std::function<PartialConfig()> reread;
 };
 
 /// Runs until SIGTERM or SIGINT, then drains, acknowledges, syncs and returns 0. Logs to stderr. Blocks
 /// SIGHUP, SIGTERM and SIGINT in the calling thread and those made from it: call it before other threads are
 /// started. Throws CannotServe, DeviceMissing; anything else is our fault.
-int serve(const Config&, const ServeOptions& = {});
+int serve(const PartialConfig&, const ServeOptions& = {});
 
-/// What a start would refuse beyond what read_config finds: models that can't be read or don't fit their
-/// streams, endpoints beyond loopback, a missing device. Starts nothing. One line a fault; empty: fine.
-std::vector<std::string> check(const Config&);
+/// What a start would refuse: the faults found in reading the file, and in what could be read of it models
+/// that can't be loaded or don't fit their streams, endpoints beyond loopback, a missing device. Starts
+/// nothing. By line; empty: fine.
+std::vector<ConfigError> check(const PartialConfig&, const std::filesystem::path& file);
 
 }  // namespace lanner::host

@@ -22,7 +22,7 @@ ZeromqPublisher::ZeromqPublisher(zmq::context_t& context, const PublishConfig& c
   try {
     socket_.bind(bindable(config.bind));
   } catch (const zmq::error_t& error) {
-    throw std::runtime_error("publish: bind: " + config.bind + ": " + error.what());
+    throw std::runtime_error(config.bind + ": " + error.what());
   }
 }
 

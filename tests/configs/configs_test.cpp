@@ -26,8 +26,8 @@ TEST_P(Configuration, LearnsAndScores) {
   std::string pattern = (fs::temp_directory_path() / "lanner-config-XXXXXX").string();
   ASSERT_TRUE(mkdtemp(pattern.data()));
   const fs::path folder = pattern;
-  const std::string command = "/usr/bin/env PATH=/usr/bin:$PATH python3 " LANNER_SOURCE_DIR
-                              "/tests/configs/run_config.py " LANNER_BINARY_DIR "/bin/lanner " +
+  const std::string command = LANNER_PYTHON " " LANNER_SOURCE_DIR
+                                            "/tests/configs/run_config.py " LANNER_BINARY_DIR "/bin/lanner " +
                               GetParam() + " " + folder.string();
   const int status = std::system(command.c_str());
   std::stringstream log;

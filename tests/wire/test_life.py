@@ -67,6 +67,8 @@ class Reload(unittest.TestCase):
                 producer.until_ack(count)
                 self.assertTrue(host.status()["degraded"])
             self.assertIn("modles", host.log_text())
+            for fault in (r"streams\.s\.modles: found an unknown key", r"streams\.s\.models\.file: found /nowhere/at\.all"):
+                self.assertRegex(host.log_text(), f"reload refused.*{host.config}:[0-9]+: {fault}")
             self.assertIn("needs a restart", host.log_text())
             host.config.write_text(good)
             host.hang_up()
@@ -278,7 +280,7 @@ class SelfDescription(unittest.TestCase):
 
 class Soak(unittest.TestCase):
     def test_memory_stays_flat_at_full_speed(self):
-        seconds = float(os.environ.get("LANNER_SOAK_SECONDS", "12"))
+        seconds = float(os.environ.get("LANNER_SOAK_SECONDS", "24"))
         with Host(fitted.model()) as host:
             stop = threading.Event()
             counts = {"lossy": 0, "acked": 0, "scores": 0}
@@ -323,15 +325,15 @@ class Soak(unittest.TestCase):
             for thread in threads:
                 thread.start()
             try:
-                time.sleep(seconds / 3)
+                time.sleep(seconds / 2)  # until the deepest queues have been seen, every buffer at its largest
                 before = host.rss_kb()
-                time.sleep(seconds * 2 / 3)
+                time.sleep(seconds / 2)
                 after = host.rss_kb()
             finally:
                 stop.set()
                 for thread in threads:
                     thread.join()
-            print(f"soak: {counts}, rss {before} -> {after} kB over {seconds * 2 / 3:.0f} s", flush=True)
+            print(f"soak: {counts}, rss {before} -> {after} kB over {seconds / 2:.0f} s", flush=True)
             self.assertGreater(counts["acked"], 10)
             self.assertGreater(counts["scores"], 10)
             self.assertLess(after - before, 16 * 1024)

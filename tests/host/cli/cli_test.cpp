@@ -218,4 +218,110 @@ TEST_F(CommandLine, ChecksAConfigurationWithoutStartingIt) {
   EXPECT_THAT(outcome.err, HasSubstr("bad.yaml:4: ingest: found"));
 }
 
+TEST_F(CommandLine, EveryFaultOfAStartIsSaidAtOnceWithItsLine) {
+  const std::string data = rows(200);
+  ASSERT_EQ(run("fit --data " + data + " --out " + path("m.lanner")).status, 0);
+  const std::string config = write("all.yaml", R"(streams:
+  broken: {fields: [a], learn: {rows: 1}}
+  lost:
+    models:
+      - {file: m.lanner}
+      - {file: nowhere.lanner, role: shadow}
+  others:
+    fields: [a, c]
+    models: [{file: m.lanner}]
+ingest:
+  - zeromq: {bind: "tcp://127.0.0.1:5555", delivery: ack}
+  - zeromq: {bind: "tcp://0.0.0.0:5556"}
+publish: [{zeromq: {bind: "tcp://*:5557"}}]
+api: {bind: "0.0.0.0:8080"}
+device: {require: cuda}
+)");
+  const Outcome outcome = run("check --config " + config);
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 8) << outcome.err;
+  std::size_t at = 0;
+  for (const char* expected :
+       {":2: streams.broken.learn.rows: found '1'", ":6: streams.lost.models.file: found ",
+        ":9: streams.others.models.file: found ", ":11: ingest.zeromq.delivery: found 'ack'",
+        ":12: ingest.zeromq.bind: found 'tcp://0.0.0.0:5556', allowed only loopback",
+        ":13: publish.zeromq.bind: found 'tcp://*:5557'", ":14: api.bind: found '0.0.0.0:8080'",
+        ":15: device.require: found 'cuda'"}) {
+    const std::size_t found = outcome.err.find(config + expected, at);
+    EXPECT_NE(found, std::string::npos) << expected << "\nin this order in\n" << outcome.err;
+    at = found == std::string::npos ? at : found;
+  }
+  const Outcome serve = run("serve --config " + config);
+  EXPECT_EQ(serve.status, 2);
+  EXPECT_EQ(serve.err, outcome.err);
+}
+
+TEST_F(CommandLine, ARequiredDeviceThatIsAllThatIsMissingIsStatus3) {
+  const std::string config = write("gpu.yaml",
+                                   "streams: {s: {fields: [a], learn: {rows: 10}}}\n"
+                                   "ingest: [{zeromq: {bind: \"ipc://" +
+                                       path("in") + "\"}}]\ndevice: {require: cuda}\n");
+  for (const char* command : {"check", "serve"}) {
+    const Outcome outcome = run(std::string(command) + " --config " + config);
+    EXPECT_EQ(outcome.status, 3) << command;
+    EXPECT_THAT(outcome.err, HasSubstr("gpu.yaml:3: device.require: found 'cuda'")) << command;
+  }
+}
+
+TEST_F(CommandLine, AStreamsFeaturesAreThoseOfItsModel) {
+  rows(300);
+  const std::string start = "streams:\n  s:\n    features:\n",
+                    models =
+                        "    models:\n"
+                        "      - file: m.lanner\n"
+                        "        fit: {set: {scale: standard}}\n"
+                        "ingest: [{zeromq: {bind: \"ipc://in\"}}]\n";
+  const std::string features =
+      "      - a: {log1p: a, scale: robust, missing: median}\n"
+      "      - b: {identity: b, missing: 0.1, categories_max: 8}\n";
+  write("win.yaml", start + features + models);
+  // From the folder of the configuration, where the model has no folder of its own.
+  const std::string here = "cd " + folder_.string() + " &&";
+  const Outcome fit = run("fit --config win.yaml --stream s --data rows.csv", here);
+  ASSERT_EQ(fit.status, 0) << fit.err;
+  EXPECT_TRUE(fs::exists(path("m.lanner")));
+  EXPECT_EQ(run("check --config win.yaml", here).status, 0)
+      << "what it was fitted with, the scale of the fit included";
+  write("none.yaml", "streams:\n  s:\n" + models);
+  EXPECT_EQ(run("check --config none.yaml", here).status, 0) << "the model brings them";
+  const struct {
+    const char *features, *first;
+  } others[] = {
+      {"      - a: {log1p: a, scale: robust, missing: mean}\n      - b: {identity: b, missing: 0.1, "
+       "categories_max: 8}\n",
+       "'a'"},
+      {"      - a: {log1p: a, scale: robust, missing: median}\n", "'b'"},
+      {"      - a: {log1p: a, scale: robust, missing: median}\n      - b: {identity: b, missing: 0.1, "
+       "categories_max: 8}\n      - c\n",
+       "'c'"},
+  };
+  for (const auto& [other, first] : others) {
+    write("other.yaml", start + other + models);
+    const Outcome outcome = run("check --config other.yaml", here);
+    EXPECT_EQ(outcome.status, 2) << other;
+    EXPECT_THAT(outcome.err,
+                HasSubstr("other.yaml:4: streams.s.features: found features other than those that "
+                          "m.lanner was fitted with (the first: " +
+                          std::string(first) + "), allowed the model's own: fit it again"));
+  }
+}
+
+TEST_F(CommandLine, FeaturesOfAStreamThatHasLearnedAreThoseThatItLearnedWith) {
+  ASSERT_EQ(run("fit --data " + rows(300) + " --out " + path("learned.lanner")).status, 0);
+  const auto config = [&](const std::string& features) {
+    return write("learns.yaml", "streams:\n  s:\n    features: " + features +
+                                    "\n    learn: {rows: 300, save: learned.lanner}\n"
+                                    "ingest: [{zeromq: {bind: \"ipc://in\"}}]\n");
+  };
+  EXPECT_EQ(run("check --config " + config("[a, b]")).status, 0);
+  const Outcome outcome = run("check --config " + config("[a, {b: {log1p: b}}]"));
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("remove the file to learn again"));
+}
+
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -119,7 +120,7 @@ std::string stream(const std::string& lines) {
   return "streams:\n  s:\n" + lines + rest;
 }
 std::string top(const std::string& lines) {
-  return "streams: {s: {learn: {rows: 100}}}\n" + lines;
+  return "streams: {s: {fields: [x], learn: {rows: 100}}}\n" + lines;
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -133,6 +134,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"ingest_a_map", top("ingest: {zeromq: {}}\n"), "ingest: found a map"},
         BadCase{"ingest_empty", top("ingest: []\n"), "ingest: found a list"},
         BadCase{"unknown_source", top("ingest:\n  - kafka: {}\n"), "ingest.kafka: found an unknown key"},
+        BadCase{"source_of_nothing", top("ingest:\n  -\n"), "ingest.zeromq: found nothing, allowed a map"},
+        BadCase{"publisher_of_nothing", top("publish:\n  - {}\n" + std::string(rest)),
+                "publish.zeromq: found nothing, allowed a map"},
         BadCase{"no_bind", top("ingest:\n  - zeromq: {delivery: acked}\n"),
                 "ingest.zeromq.bind: found nothing"},
         BadCase{"bad_endpoint", top("ingest:\n  - zeromq: {bind: \"127.0.0.1:5555\"}\n"),
@@ -194,6 +198,13 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"learn_setting", stream("    learn: {rows: 10, set: {kk: 5}}\n"), "learn.set.kk: found"},
         BadCase{"learn_setting_value", stream("    learn: {rows: 10, set: {k: many}}\n"),
                 "learn.set.k: found"},
+        BadCase{"learn_from_nothing", stream("    learn: {rows: 10}\n"),
+                "lanner.yaml:3: streams.s.learn: found neither features nor fields of numbers"},
+        BadCase{"learn_from_text", stream("    fields: [{x: text}]\n    learn: {rows: 10}\n"),
+                "streams.s.learn: found neither features nor fields of numbers"},
+        BadCase{"models_and_learn",
+                stream("    fields: [x]\n    models: [{file: x}]\n    learn: {rows: 10}\n"),
+                "lanner.yaml:5: streams.s.learn: found both models and learn, allowed one of them"},
         BadCase{"models_a_map", stream("    models: {file: x}\n"), "models: found a map"},
         BadCase{"model_no_file", stream("    models: [{role: active}]\n"), "models.file: found nothing"},
         BadCase{"model_role", stream("    models: [{file: x, role: boss}]\n"), "models.role: found 'boss'"},
@@ -265,6 +276,69 @@ TEST(Config, AMissingFileIsSaid) {
 TEST(Config, FaultsOfOneStreamDoNotHideAnother) {
   EXPECT_THAT(faults_of_stream("    learn: {rows: 10}\n    decid: {}\n"),
               HasSubstr("did you mean 'decide'?"));
+}
+
+TEST(Config, WhatHasNoFaultIsReadBesideWhatHas) {
+  const PartialConfig partial = parse_partly(R"(streams:
+  broken: {models: [{file: a}], decide: {false_alarm_rate: 2}}
+  whole: {models: [{file: b}]}
+ingest:
+  - kafka: {}
+  - zeromq: {bind: "127.0.0.1:1"}
+  - zeromq: {bind: "tcp://127.0.0.1:2", delivery: ack}
+device: {require: cuda, slots: 1}
+)",
+                                             "lanner.yaml");
+  EXPECT_EQ(partial.errors.size(), 5u);
+  ASSERT_EQ(partial.config.streams.size(), 1u);
+  EXPECT_EQ(partial.config.streams[0].name, "whole");
+  ASSERT_EQ(partial.config.ingest.size(), 3u);
+  EXPECT_EQ(partial.config.ingest[1].bind, "");
+  EXPECT_EQ(partial.config.ingest[2].bind, "tcp://127.0.0.1:2");
+  EXPECT_TRUE(partial.config.device.required);
+}
+
+TEST(Config, LearningFromFieldsOrFeaturesIsFine) {
+  EXPECT_EQ(faults_of_stream("    fields: [x, {y: text}]\n    learn: {rows: 10}\n"), "");
+  EXPECT_EQ(faults_of_stream("    features: [{a: {rarity: x}}]\n    learn: {rows: 10}\n"), "");
+}
+
+TEST(Config, AFaultFoundAfterReadingIsGivenItsLine) {
+  const auto file =
+      std::filesystem::temp_directory_path() / ("lanner-locate-" + std::to_string(::getpid()) + ".yaml");
+  std::ofstream(file) << R"(streams:
+  a:
+    models: []
+  a.b:
+    models:
+      - file: one
+      - role: shadow
+        file: two
+ingest: [{zeromq: {bind: x}},
+         {zeromq: {bind: y}}]
+)";
+  const auto line = [&](const char* key, const std::filesystem::path& path) {
+    std::vector<ConfigError> faults{{.key = key, .found = "X", .allowed = "Y"}};
+    locate(faults, path);
+    return faults[0].text();
+  };
+  const std::string place = file.string() + ":";
+  EXPECT_EQ(line("streams.a.b.models[0].file", file),
+            place + "6: streams.a.b.models.file: found X, allowed Y");
+  EXPECT_EQ(line("streams.a.b.models[1].file", file),
+            place + "8: streams.a.b.models.file: found X, allowed Y");
+  EXPECT_EQ(line("ingest[1].zeromq.bind", file), place + "10: ingest.zeromq.bind: found X, allowed Y");
+  EXPECT_EQ(line("streams.a.models[7].file", file), place + "3: streams.a.models.file: found X, allowed Y")
+      << "not in the file: what would hold it";
+  EXPECT_EQ(line("device.require", file), place + "1: device.require: found X, allowed Y");
+  EXPECT_EQ(line("ingest[0].zeromq.bind", ""), "ingest.zeromq.bind: found X, allowed Y") << "no file";
+  std::filesystem::remove(file);
+}
+
+TEST(Config, TheReferenceSaysWhatIsRequiredAndIsMarkdown) {
+  const std::string text = config_reference();
+  EXPECT_THAT(text, HasSubstr("| `publish` | a list of publishers | none |"));
+  EXPECT_THAT(text, HasSubstr("| `<producer>:<seq>:<row>` |")) << "unquoted it would be HTML";
 }
 
 TEST(Config, TheReferenceNamesEveryKey) {

@@ -204,9 +204,9 @@ class SimulatedHost {
     pipeline.reset();
     source.incoming.clear();
     source.answers.clear();
-    std::vector<std::string> faults;
+    std::vector<ConfigError> faults;
     Routes routes = build_routes(config, *device, streams, {}, faults);
-    if (!faults.empty()) throw std::runtime_error(faults[0]);
+    if (!faults.empty()) throw std::runtime_error(faults[0].text());
     Ports ports{clock, *device, {&source}, {&publisher}, {}, [] {}, [] {}, {}};
     if (options_.results) ports.open_results = [this] { return std::make_unique<MemorySink>(disk); };
     ports.learn = [this](const std::string& stream, std::shared_ptr<Learning> learning) {
