@@ -15,6 +15,7 @@
 #include <zmq.hpp>
 
 #include "engine/calibrate/decide.hpp"
+#include "engine/model/model.hpp"
 #include "host/config/config.hpp"
 #include "host/demo/child.hpp"
 #include "host/demo/timeline.hpp"
@@ -32,16 +33,28 @@ double seconds_since(Clock::time_point start) {
 }
 
 // How many of n quiet events may be flagged at this rate before chance is no excuse: the 99.9 % point of the
-// binomial.
-std::size_t flagged_at_most(std::size_t n, double rate) {
-  double probability = std::pow(1 - rate, static_cast<double>(n)), sum = probability;
+// beta-binomial law that the counts of a split conformal p-value follow (Vovk 2012), calibrated on `scores`.
+std::size_t flagged_at_most(std::size_t n, double rate, std::size_t scores) {
+  const double above = std::max(1.0, std::floor(rate * static_cast<double>(scores + 1)));
+  const double below = static_cast<double>(scores + 1) - above;
+  double probability = 1;
+  for (std::size_t i = 0; i < n; ++i)
+    probability *= (below + static_cast<double>(i)) / (above + below + static_cast<double>(i));
+  double sum = probability;
   std::size_t k = 0;
-  while (sum < 0.999 && k < n) {
-    probability *= static_cast<double>(n - k) / static_cast<double>(k + 1) * rate / (1 - rate);
+  for (; sum < 0.999 && k < n; ++k) {
+    const double flagged = static_cast<double>(k), left = static_cast<double>(n - k);
+    probability *= left / (flagged + 1) * (flagged + above) / (left - 1 + below);
     sum += probability;
-    ++k;
   }
   return k;
+}
+
+// Scores that the demo's stream is calibrated on.
+std::size_t calibration_scores(const LearnConfig& learn) {
+  const auto settings =
+      engine::Settings::parse(engine::all_parameters(learn.fit.detector), learn.fit.settings);
+  return static_cast<std::size_t>(static_cast<double>(learn.rows) * settings.number("calibration"));
 }
 
 // The configuration with free ports instead of its own, and where they are.
@@ -133,6 +146,8 @@ class Demo {
     if (!rule)
       throw std::invalid_argument(options_.config.string() +
                                   ": the demo needs decide: {false_alarm_rate: ...}");
+    if (!stream_.learn)
+      throw std::invalid_argument(options_.config.string() + ": the demo needs learn: {...}");
     rate_ = rule->rate;
     Listener listener(addresses.publish);
     Child host({own_path(), "serve", "--config", (folder_ / "demo.yaml").string()}, log());
@@ -215,7 +230,7 @@ class Demo {
 
   bool learn(Listener& listener, Child& host, Child& metrics) {
     const auto start = Clock::now();
-    const std::size_t of = stream_.learn ? stream_.learn->rows : 0;
+    const std::size_t of = stream_.learn->rows;
     const double patience_s = 60 + static_cast<double>(of) / 10 * 2;
     while (!interrupted) {
       if (!host.running() || !metrics.running()) return fail("A process of the demo ended too soon."), false;
@@ -304,13 +319,16 @@ class Demo {
   }
 
   int verdict() {
-    const std::size_t allowed = flagged_at_most(quiet_, rate_);
+    const std::size_t scores = calibration_scores(*stream_.learn);
+    const std::size_t allowed = flagged_at_most(quiet_, rate_, scores);
     const bool kept = quiet_ > 0 && quiet_flagged_ <= allowed;
     // A disturbance is flagged when more of it is than chance could explain, and the host said why.
-    const bool flagged =
-        disturbed_ > 0 && disturbed_flagged_ > flagged_at_most(disturbed_, rate_) && !timeline_.why.empty();
-    say("\nQuiet:        {} events, {} flagged; a budget of {} allows {} or fewer: {}", quiet_,
-        quiet_flagged_, rate_, allowed, kept ? "kept" : "NOT kept");
+    const bool flagged = disturbed_ > 0 && disturbed_flagged_ > flagged_at_most(disturbed_, rate_, scores) &&
+                         !timeline_.why.empty();
+    say("\nQuiet:        {} events, {} flagged; a budget of {}, calibrated on {} scores, gives {} or fewer "
+        "in 999 "
+        "of 1000 runs: {}",
+        quiet_, quiet_flagged_, rate_, scores, allowed, kept ? "kept" : "NOT kept");
     say("Disturbance:  {} events, {} flagged: {}", disturbed_, disturbed_flagged_,
         flagged ? "found" : "NOT found");
     return kept && flagged ? 0 : 1;
