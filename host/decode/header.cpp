@@ -12,7 +12,6 @@ namespace {
 constexpr std::size_t kHeaderBytesMax = 65536, kNameBytesMax = 256;
 
 using simdjson::dom::element;
-using simdjson::dom::element_type;
 
 /// What was found, as JSON, short enough for a log line and cut between characters.
 std::string shown(const element& value) {
