@@ -9,10 +9,12 @@
 namespace lanner::engine {
 namespace {
 
-constexpr double surprise = 0.005;        // Poisson tail below which k clean scores are a wonder
+constexpr double surprise = 5e-4;         // Poisson tail below which k clean scores are a wonder
 constexpr double clean_share_max = 0.2;   // of the suspects
 constexpr double likelihood_drop = 2.71;  // half the chi-square(1) quantile of a 98 % profile interval
-constexpr std::size_t window_min = 20;
+constexpr std::size_t window_min = 20, suspects_min = 3;
+constexpr double distinct_share_min = 0.75;  // of a window
+constexpr double median_reach_min = 0.4;     // of the reach of the suspect with a tenth of them above it
 // A tail lighter than exponential is never assumed: it would call ordinary extremes impossible.
 constexpr std::array<double, 8> shapes{0, 0.15, 0.3, 0.5, 0.75, 1, 1.4, 2};
 
@@ -33,6 +35,10 @@ bool make_window(std::span<const float> below, double cut, Window& window) {
   const auto first = std::upper_bound(below.begin(), below.end(), static_cast<float>(low)) - below.begin();
   const std::size_t count = below.size() - static_cast<std::size_t>(first);
   if (count < window_min) return false;
+  std::size_t distinct = 1;
+  for (std::size_t i = below.size() - 1; i > static_cast<std::size_t>(first); --i)
+    distinct += below[i] != below[i - 1];
+  if (static_cast<double>(distinct) < distinct_share_min * static_cast<double>(count)) return false;
   window.count = static_cast<double>(count);
   window.cut = cut - low;
   std::size_t block = 1;
@@ -156,37 +162,48 @@ double poisson_tail(double mean, std::size_t count) {
   return 1 - below;
 }
 
+/// Whether the suspects stand apart, instead of crowding at the cut and thinning out above it as the tail of
+/// a clean second regime does.
+bool of_its_own(std::span<const float> suspects, double highest_below) {
+  const std::size_t last = suspects.size() - 1;
+  const double median = suspects[last / 2] - highest_below,
+               far = suspects[(9 * last + 9) / 10] - highest_below;
+  return median >= median_reach_min * far;
+}
+
 class Search {
  public:
   explicit Search(std::span<const float> scores) : scores_(scores) {
     suspects_max_ = static_cast<std::size_t>(trim_share_max * static_cast<double>(scores.size()));
   }
 
+  /// Of each run of neighbouring counts only the cut with the widest gap below it is considered.
   Trim run() {
-    std::size_t low = 1, high = 0, before = 0;
-    for (std::size_t count = 1; count <= suspects_max_;) {
-      const std::size_t trimmed = best_.trimmed(), next = std::max(count + 1, count + count / 10);
-      consider(count);
-      if (best_.trimmed() > trimmed) {
-        low = before + 1;
-        high = std::min(next - 1, suspects_max_);
-      }
-      before = count;
+    for (std::size_t count = suspects_min; count <= suspects_max_;) {
+      const std::size_t next = std::min(std::max(count + 1, count + count / 10), suspects_max_ + 1);
+      std::size_t widest = count;
+      for (std::size_t other = count + 1; other < next; ++other)
+        if (gap_below(other) > gap_below(widest)) widest = other;
+      consider(widest);
       count = next;
     }
-    for (std::size_t count = low; count <= high; count += std::max<std::size_t>(1, count / 40))
-      consider(count);
     return best_;
   }
 
  private:
+  double gap_below(std::size_t count) const {
+    const std::size_t first = scores_.size() - count;
+    return static_cast<double>(scores_[first]) - static_cast<double>(scores_[first - 1]);
+  }
+
   /// The cut at the count-th highest score.
   void consider(std::size_t count) {
     const float cut = scores_[scores_.size() - count];
-    const auto first = std::lower_bound(scores_.begin(), scores_.end(), cut) - scores_.begin();
-    const std::size_t suspects = scores_.size() - static_cast<std::size_t>(first);
-    if (suspects > suspects_max_) return;
-    if (!make_window(scores_.first(static_cast<std::size_t>(first)), cut, window_)) return;
+    const auto first =
+        static_cast<std::size_t>(std::lower_bound(scores_.begin(), scores_.end(), cut) - scores_.begin());
+    const std::size_t suspects = scores_.size() - first;
+    if (suspects > suspects_max_ || !of_its_own(scores_.subspan(first), scores_[first - 1])) return;
+    if (!make_window(scores_.first(first), cut, window_)) return;
     const double expected = expected_beyond(window_, static_cast<double>(suspects));
     if (expected > clean_share_max * static_cast<double>(suspects)) return;
     if (poisson_tail(expected, suspects) > surprise) return;
