@@ -30,6 +30,18 @@ void make_rising(std::vector<float>& edges) {
   edges.erase(std::unique(edges.begin(), edges.end()), edges.end());
 }
 
+// New rows often lie a little outside the range of the training rows: the outermost bins reach out for them.
+void tolerate_half_a_bin(std::vector<float>& edges) {
+  const auto beyond = [](float edge, float inner) {
+    constexpr double most = std::numeric_limits<float>::max();
+    const double half = (static_cast<double>(edge) - static_cast<double>(inner)) / 2;
+    return static_cast<float>(std::clamp(static_cast<double>(edge) + half, -most, most));
+  };
+  const float first = beyond(edges.front(), edges[1]), last = beyond(edges.back(), edges[edges.size() - 2]);
+  edges.front() = first;
+  edges.back() = last;
+}
+
 // Rows of each bin: [e[i], e[i+1]), the last one closed.
 std::vector<std::size_t> counts_between(std::span<const float> sorted, std::span<const float> edges) {
   std::vector<std::size_t> counts;
@@ -120,6 +132,7 @@ void append_feature(density::Histograms& histograms, std::span<const float> sort
           (static_cast<double>(edges[i + 1]) - static_cast<double>(edges[i])) / (high - low);
       densities.push_back(share_of_rows / share_of_range);
     }
+    if (binning.rule == Rule::equal_width) tolerate_half_a_bin(edges);
     const double densest = *std::max_element(densities.begin(), densities.end());
     const float unseen = never_seen(densest, sorted.size());
     histograms.edges.insert(histograms.edges.end(), edges.begin(), edges.end());

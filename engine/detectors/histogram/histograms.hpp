@@ -3,7 +3,8 @@
 // A bin's density is its share of the rows over its share of the feature's range, so it doesn't depend on
 // units. Its penalty is how many bits rarer than the densest bin it is:
 //   log2((densest + 0.1) / (density + 0.1))
-// the 0.1 (as in PyOD) bounding what an empty bin can add. A value outside the range has never been seen: its
+// the 0.1 (as in PyOD) bounding what an empty bin can add. With bins of equal width, a value outside the
+// range by at most half a bin counts as in the outermost bin. Any other outside it has never been seen: its
 // penalty is the larger of an empty bin's and log2(n + 1). A constant feature's value makes a bin of its own,
 // one of `bins` as far as its density goes; every other value counts as outside.
 #pragma once

@@ -24,7 +24,7 @@ TEST(Histogram, PenaltiesAreBitsRarerThanTheDensestBin) {
   const Table training(1, {0, 0.1f, 0.1f, 0.2f, 0.2f, 0.3f, 0.4f, 0.5f, 0.9f, 1});
   const auto model = fitted("histogram", {{"bins", "2"}}, training);
   const float rarer = bits(1.4, 0.6), unseen = bits(1.4, 0);
-  EXPECT_THAT(scores(*model, Table(1, {0, 0.49f, 0.5f, 1, -0.1f, 1.1f})),
+  EXPECT_THAT(scores(*model, Table(1, {0, 0.49f, 0.5f, 1, -0.3f, 1.3f})),
               ElementsAre(0, 0, FloatNear(rarer, 1e-5f), FloatNear(rarer, 1e-5f), FloatNear(unseen, 1e-5f),
                           FloatNear(unseen, 1e-5f)));
 }
@@ -41,6 +41,23 @@ TEST(Histogram, UnitsDoNotMatter) {
 TEST(Histogram, OutsideTheRangeIsAsRareAsOneInAllRowsAndOne) {
   const Table training = normal_rows(5000, 1, 3);
   EXPECT_NEAR(scores(*fitted("histogram", {}, training), Table(1, {100}))[0], std::log2(5001.0f), 1e-5);
+}
+
+TEST(Histogram, HalfABinOutsideTheRangeIsTolerated) {
+  // Four bins over [0, 8]: 5, 1, 1, 3 rows.
+  const Table training(1, {0, 0, 0, 1, 1, 3, 5, 7, 7, 8}), inside(1, {0, 8}), near(1, {-1, 9});
+  const Table far(1, {std::nextafter(-1.0f, -2.0f), std::nextafter(9.0f, 10.0f)});
+  const auto width = fitted("histogram", {{"bins", "4"}}, training);
+  EXPECT_EQ(scores(*width, near), scores(*width, inside));
+  EXPECT_THAT(scores(*width, far), ::testing::Each(FloatNear(bits(2, 0), 1e-5f)));
+  const auto count = fitted("histogram", {{"bins", "4"}, {"rule", "equal_count"}}, training);
+  EXPECT_EQ(scores(*count, Table(1, {-0.01f})), scores(*count, Table(1, {-100})))
+      << "equal counts: no tolerance";
+
+  // At the ends of the float range there is nothing outside.
+  constexpr float most = std::numeric_limits<float>::max();
+  const auto all = fitted("histogram", {}, Table(1, {-most, 0, most}));
+  for (const float score : scores(*all, Table(1, {-most, 0, most}))) EXPECT_TRUE(std::isfinite(score));
 }
 
 TEST(Histogram, AConstantIsTheOnlyValueThatIsNotRare) {
