@@ -1,0 +1,157 @@
+// Model files that are none: damaged, of another version, or of parts that don't fit together.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <system_error>
+
+#include "tests/engine/model/models.hpp"
+
+namespace lanner::engine {
+namespace {
+
+using namespace testing;  // NOLINT(google-build-using-namespace): the detectors' own test rows
+using ::testing::HasSubstr;
+
+using File = std::vector<std::byte>;
+
+File small_model(const std::string& detector) {
+  return fit(normal_rows(30, 2, 1), options_of(detector, {{"scale", "standard"}}))->bytes();
+}
+
+/// Why the bytes are no model; empty if they are one. Whatever else is thrown fails the test.
+std::string reason(File bytes) {
+  try {
+    const auto model = Model::from_bytes(std::move(bytes));
+    // What was accepted also scores.
+    const Table query(model->fitted().width(), std::vector<float>(model->fitted().width(), 0.5f));
+    score(model, query.rows());
+    return "";
+  } catch (const InvalidModel& error) {
+    return error.what();
+  }
+}
+
+/// Bytes in place of as many others, which must be there once.
+File replaced(File bytes, std::string_view found, std::string_view instead) {
+  EXPECT_EQ(found.size(), instead.size());
+  const auto as_bytes = [](std::string_view text) {
+    return std::as_bytes(std::span(text.data(), text.size()));
+  };
+  const auto wanted = as_bytes(found), put = as_bytes(instead);
+  const auto at = std::search(bytes.begin(), bytes.end(), wanted.begin(), wanted.end());
+  EXPECT_NE(at, bytes.end()) << found;
+  if (at != bytes.end()) std::copy(put.begin(), put.end(), at);
+  return bytes;
+}
+
+std::string_view text_of(const std::vector<float>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
+}
+
+TEST(ModelFile, OtherVersionsDetectorsAndSettingsAreRefused) {
+  const File good = small_model("nearest_neighbours");
+  ASSERT_EQ(reason(good), "");
+  EXPECT_THAT(reason(replaced(good, R"("lanner.format_version":"1")", R"("lanner.format_version":"2")")),
+              HasSubstr("lanner.format_version: found '2', allowed 1"));
+  EXPECT_THAT(reason(replaced(good, R"("lanner.detector":"nearest_neighbours")",
+                              R"("lanner.detector":"furthest_neighbour")")),
+              HasSubstr("lanner.detector: found 'furthest_neighbour', which this build doesn't have"));
+  EXPECT_THAT(reason(replaced(good, R"(\"trim\":\"true\")", R"(\"trim\":\"trae\")")),
+              HasSubstr("trim: found trae"));
+  EXPECT_THAT(reason(replaced(good, R"(\"calibration\":\"0.2\")", R"(\"calibratjon\":\"0.2\")")),
+              HasSubstr("calibratjon: found an unknown setting"));
+  EXPECT_THAT(reason(replaced(good, R"(\"trim\":\"true\")", R"(\"trim\":[123456])")),
+              HasSubstr("lanner.settings.trim: found no text"));
+  EXPECT_THAT(reason(TensorWriter().bytes()), HasSubstr("found no lanner.format_version"));
+  EXPECT_NE(reason({}), "");
+}
+
+TEST(ModelFile, ACalibrationThatIsNoneIsRefused) {
+  const auto model = fit(normal_rows(30, 2, 1), options_of("nearest_neighbours", {}));
+  const std::vector<float>& scores = model->calibration()->scores;
+  ASSERT_EQ(scores.size(), 6u);
+  for (const float wrong :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -1.0f}) {
+    std::vector<float> changed = scores;
+    changed.back() = wrong;
+    EXPECT_THAT(reason(replaced(model->bytes(), text_of(scores), text_of(changed))),
+                HasSubstr("calibration.scores: "));
+  }
+  const tail::Pareto& pareto = model->calibration()->pareto;
+  const auto text = [](std::initializer_list<double> values) {
+    return std::string(reinterpret_cast<const char*>(values.begin()), values.size() * sizeof(double));
+  };
+  const double fitted = pareto.fitted ? 1 : 0;
+  const std::string good = text({fitted, pareto.threshold, pareto.shape, pareto.scale, pareto.exceedance});
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const std::string& wrong :
+       {text({2, 0, 0, 1, 0.1}), text({1, nan, 0, 1, 0.1}), text({1, 0, 0, 0, 0.1}), text({1, 0, 0, 1, 1.5}),
+        text({1, 0, 0, 1, -0.1})})
+    EXPECT_THAT(reason(replaced(model->bytes(), good, wrong)), HasSubstr("calibration.pareto: "));
+}
+
+TEST(ModelFile, FeaturesOfAnotherWidthAreRefused) {
+  // The detector of one model under the features of another.
+  const auto two = fit(normal_rows(30, 2, 1), options_of("histogram", {}));
+  const auto three = fit(normal_rows(30, 3, 1), options_of("histogram", {}));
+  TensorWriter writer;
+  const TensorReader reader(two->bytes());
+  for (const char* key :
+       {"lanner.format_version", "lanner.name", "lanner.detector", "lanner.settings", "lanner.provenance"})
+    writer.metadata(key, reader.metadata(key));
+  writer.metadata("lanner.features", three->features().to_json());
+  two->fitted().save(writer);
+  EXPECT_EQ(reason(writer.bytes()), "found a detector of 2 features and a plan of 3");
+}
+
+TEST(ModelFile, WhatCannotBeLoadedNamesItsFile) {
+  EXPECT_THROW(Model::load("/nowhere/x.lanner"), std::system_error);
+  try {
+    Model::load(LANNER_SOURCE_DIR "/CMakeLists.txt");
+    ADD_FAILURE();
+  } catch (const InvalidModel& error) {
+    EXPECT_THAT(error.what(), ::testing::StartsWith(LANNER_SOURCE_DIR "/CMakeLists.txt: "));
+  }
+}
+
+class DamagedModel : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(DamagedModel, EveryTruncationIsRefused) {
+  const File whole = small_model(GetParam());
+  const std::size_t step = std::max<std::size_t>(1, whole.size() / 2000);
+  for (std::size_t size = 0; size < whole.size(); size += step)
+    EXPECT_NE(reason({whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)}), "") << size;
+  EXPECT_NE(reason({whole.begin(), whole.end() - 1}), "");
+}
+
+TEST_P(DamagedModel, RandomDamageIsRefusedOrScores) {
+  const File whole = small_model(GetParam());
+  std::uint64_t header = 0;
+  std::memcpy(&header, whole.data(), 8);
+  std::mt19937_64 random(7);
+  constexpr std::string_view telling = "{}[]\",:0123456789-.e\\ ";
+  std::size_t accepted = 0, refused = 0;
+  for (int round = 0; round < 2000; ++round) {
+    File bytes = whole;
+    for (std::size_t changes = 1 + random() % 3; changes > 0; --changes) {
+      // The header is a small part and most of what can go wrong.
+      const std::size_t at = random() % 2 != 0 ? 8 + random() % header : random() % bytes.size();
+      bytes[at] = random() % 3 == 0   ? static_cast<std::byte>(random())
+                  : random() % 2 == 0 ? static_cast<std::byte>(telling[random() % telling.size()])
+                                      : bytes[at] ^ static_cast<std::byte>(1u << random() % 8);
+    }
+    ++(reason(std::move(bytes)).empty() ? accepted : refused);
+  }
+  EXPECT_GT(accepted, 0u);
+  EXPECT_GT(refused, 100u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Catalogue, DamagedModel, ::testing::ValuesIn(detector_names()),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace lanner::engine
