@@ -17,7 +17,8 @@
 namespace lanner {
 namespace {
 
-// One job at a time; the caller works along. Workers sleep between jobs, so an idle device costs nothing.
+// One job at a time; the caller works along, and waits only for workers that have joined it: one that the
+// system hasn't woken in time holds up nothing. Workers sleep between jobs, so an idle device costs nothing.
 class Threads {
  public:
   explicit Threads(unsigned count) {
@@ -42,13 +43,15 @@ class Threads {
       next_.store(0, std::memory_order_relaxed);
       failure_ = nullptr;
       job_ = job;
-      busy_ = workers_.size();
+      open_ = true;
       ++generation_;
     }
-    wake_.notify_all();
+    const std::size_t others = std::min((count - 1) / grain, workers_.size());
+    for (std::size_t i = 0; i < others; ++i) wake_.notify_one();
     take_pieces(job, 0);
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return busy_ == 0; });
+    open_ = false;
+    done_.wait(lock, [this] { return joined_ == 0; });
     if (failure_) std::rethrow_exception(failure_);
   }
 
@@ -63,14 +66,15 @@ class Threads {
     std::uint64_t seen = 0;
     std::unique_lock lock(mutex_);
     while (true) {
-      wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
+      wake_.wait(lock, [&] { return stopping_ || (open_ && generation_ != seen); });
       if (stopping_) return;
       seen = generation_;
+      ++joined_;
       const Job job = job_;
       lock.unlock();
       take_pieces(job, worker);
       lock.lock();
-      if (--busy_ == 0) done_.notify_one();
+      if (--joined_ == 0) done_.notify_one();
     }
   }
 
@@ -93,9 +97,9 @@ class Threads {
   std::vector<std::thread> workers_;
   Job job_;
   std::atomic<std::size_t> next_{0};
-  std::size_t busy_ = 0;
+  std::size_t joined_ = 0;
   std::uint64_t generation_ = 0;
-  bool stopping_ = false;
+  bool open_ = false, stopping_ = false;
   std::exception_ptr failure_;
 };
 
