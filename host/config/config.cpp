@@ -704,16 +704,17 @@ PartialConfig parse_partly(const std::string& yaml, const std::filesystem::path&
   const auto syntax = [&](const YAML::Exception& error) {
     return ConfigError{file.string(), std::max(error.mark.line, 0) + 1, "(syntax)", error.msg, "YAML", ""};
   };
-  YAML::Node root;
+  std::vector<YAML::Node> documents;
   try {
-    root = YAML::Load(yaml);
+    documents = YAML::LoadAll(yaml);
   } catch (const YAML::Exception& error) {
     return {{}, {syntax(error)}};
   }
   Reader reader(file.string(), file.parent_path());
   PartialConfig partial;
+  if (documents.size() > 1) reader.fault(documents[1], "(file)", "a second document", "one");
   try {
-    partial.config = reader.read(root);
+    partial.config = reader.read(documents.empty() ? YAML::Node() : documents[0]);
   } catch (const YAML::Exception& error) {  // an alias or key of a shape that no check above foresaw
     reader.errors.push_back(syntax(error));
   }

@@ -16,6 +16,7 @@
 
 #include "engine/model_file/tensors.hpp"
 #include "host/data_file/readers.hpp"
+#include "host/float_text.hpp"
 
 namespace lanner::host {
 namespace {
@@ -60,28 +61,10 @@ std::string ending(const std::filesystem::path& path) {
   return out;
 }
 
-/// The shortest text that reads back to the same bits.
-void append_float(std::string& out, double value) {
-  char text[32];
-  if (std::isnan(value)) {
-    out += "nan";
-  } else {
-    out.append(text, static_cast<std::size_t>(std::to_chars(text, text + sizeof text, value).ptr - text));
-  }
-}
-
-/// Likewise, also for a reader that takes every number for a double and rounds it afterwards, which the
-/// shortest text of a float (7.038531e-26) does not always survive.
-void append_float(std::string& out, float value) {
-  char text[32];
-  const char* const end = std::to_chars(text, text + sizeof text, value).ptr;
-  double read = 0;
-  std::from_chars(text, end, read);
-  if (static_cast<float>(read) == value) {
-    out.append(text, static_cast<std::size_t>(end - text));
-  } else {
-    append_float(out, static_cast<double>(value));
-  }
+template <class T>
+void append_float(std::string& out, T value) {
+  char text[float_text_max];
+  out.append(text, static_cast<std::size_t>(put_float(text, value) - text));
 }
 
 /// What runs out of memory over a file's claims is the file's fault.

@@ -84,9 +84,9 @@ std::string draw_svg(const Timeline& timeline, const std::string& title) {
   if (timeline.threshold > 0)
     svg += fmt::format(
         "<line class=\"budget\" x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/><text class=\"faint\" "
-        "x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">budget: p ≤ {}</text>\n",
-        left, width - right, y_of(timeline.threshold), y_of(timeline.threshold), width - right,
-        y_of(timeline.threshold) - 5, timeline.threshold);
+        "x=\"{}\" y=\"{:.1f}\">budget: p ≤ {}</text>\n",
+        left, width - right, y_of(timeline.threshold), y_of(timeline.threshold), left + 6,
+        y_of(timeline.threshold) - 8, timeline.threshold);
   for (const Point& point : timeline.points)
     svg += fmt::format("<circle class=\"{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\"/>\n",
                        point.flagged ? "loud" : "quiet", x_of(point.second), y_of(point.p_value),

@@ -1,8 +1,7 @@
 #include <bit>
 #include <charconv>
-#include <cmath>
-#include <cstring>
 
+#include "host/float_text.hpp"
 #include "host/results/encoder.hpp"
 
 namespace lanner::host {
@@ -24,13 +23,6 @@ void append_cell(std::string& out, std::string_view text) {
   out.push_back('"');
 }
 
-template <class T>
-char* put_float(char* at, char* end, T value) {
-  if (!std::isnan(value)) return std::to_chars(at, end, value).ptr;
-  std::memcpy(at, "nan", 3);
-  return at + 3;
-}
-
 class CsvEncoder final : public RowEncoder {
  public:
   void begin(std::string& out) override { out.append(kHeaderLine); }
@@ -50,7 +42,7 @@ class CsvEncoder final : public RowEncoder {
     std::size_t kept = 0;
     // Neighbours share their threshold nearly always: its text is made once.
     std::uint64_t threshold_bits = 0;
-    char threshold[32];
+    char threshold[float_text_max];
     std::size_t threshold_length = 0;
     for (std::size_t row = 0; row < rows.count; ++row) {
       if (!is_kept(rows, row, keep)) continue;
@@ -68,17 +60,16 @@ class CsvEncoder final : public RowEncoder {
       *at++ = ',';
       if (!rows.time.empty()) at = std::to_chars(at, end, rows.time[row]).ptr;
       *at++ = ',';
-      at = put_float(at, end, rows.score[row]);
+      at = put_float(at, rows.score[row]);
       *at++ = ',';
-      at = put_float(at, end, rows.p_value[row]);
+      at = put_float(at, rows.p_value[row]);
       *at++ = ',';
       at = std::to_chars(at, end, static_cast<unsigned>(rows.flag[row])).ptr;
       *at++ = ',';
       const auto bits = std::bit_cast<std::uint64_t>(rows.threshold[row]);
       if (threshold_length == 0 || bits != threshold_bits) {
         threshold_bits = bits;
-        threshold_length = static_cast<std::size_t>(
-            put_float(threshold, threshold + sizeof threshold, rows.threshold[row]) - threshold);
+        threshold_length = static_cast<std::size_t>(put_float(threshold, rows.threshold[row]) - threshold);
       }
       out.append(piece, static_cast<std::size_t>(at - piece));
       out.append(threshold, threshold_length);
