@@ -21,7 +21,7 @@ using Json = nlohmann::json;
 
 struct SendArguments {
   std::string to, stream, data, producer;
-  Delivery delivery = Delivery::lossy;
+  Delivery delivery = Delivery::acked;
   std::size_t batch = 1024, repeat = 1;
   double rate = 0, timeout_s = 30;
   bool time_now = false;
@@ -254,15 +254,27 @@ class AckedSender {
   }
 
  private:
+  // libzmq connects again by itself and says so to its monitor: each connection begins with a hello, because
+  // the host at its other end may be another process than before.
   void connect() {
     socket_ = zmq::socket_t(context_, zmq::socket_type::dealer);
     socket_.set(zmq::sockopt::linger, 0);
     socket_.set(zmq::sockopt::ipv6, is_ipv6(arguments_.to));
+    const std::string events = "inproc://connections-" + std::to_string(++connects_);
+    if (zmq_socket_monitor(socket_.handle(), events.c_str(), ZMQ_EVENT_HANDSHAKE_SUCCEEDED) != 0)
+      throw zmq::error_t();
+    connections_ = zmq::socket_t(context_, zmq::socket_type::pair);
+    connections_.set(zmq::sockopt::linger, 0);
+    connections_.connect(events);
     socket_.connect(arguments_.to);
+    greeted_ = false;
+    heard_ = SteadyClock::now();
+  }
+
+  void greet() {
     const std::string hello = Json{{"v", 1}, {"hello", true}, {"producer", arguments_.producer}}.dump();
     socket_.send(zmq::buffer(hello), zmq::send_flags::dontwait);
     greeted_ = false;
-    heard_ = SteadyClock::now();
   }
 
   bool send_next() {
@@ -285,9 +297,11 @@ class AckedSender {
   }
 
   void receive(std::chrono::milliseconds wait) {
-    zmq::pollitem_t item{socket_, 0, ZMQ_POLLIN, 0};
-    zmq::poll(&item, 1, wait);
+    zmq::pollitem_t items[]{{socket_, 0, ZMQ_POLLIN, 0}, {connections_, 0, ZMQ_POLLIN, 0}};
+    zmq::poll(items, 2, wait);
     zmq::message_t message;
+    while (connections_.recv(message, zmq::recv_flags::dontwait))
+      if (!message.more()) greet();  // an event is two frames
     while (socket_.recv(message, zmq::recv_flags::dontwait)) {
       heard_ = SteadyClock::now();
       silences_ = 0;
@@ -301,6 +315,10 @@ class AckedSender {
     if (!greeted_ && reply.contains("batch_bytes_max")) {
       const auto last = reply.at("ack").get<std::uint64_t>();
       if (!first_seq_) first_seq_ = last + 1;
+      if (last + 1 < first_seq_ + settled_)
+        throw UsageError("--to: found a host that has forgotten what it acknowledged (batch " +
+                         std::to_string(first_seq_ + settled_ - 1) + ", now " + std::to_string(last) +
+                         "): it was started again and keeps no results");
       credit_ = reply.at("credit").get<std::uint64_t>();
       batch_bytes_max_ = reply.at("batch_bytes_max").get<std::uint64_t>();
       greeted_ = true;
@@ -323,9 +341,10 @@ class AckedSender {
   void take_nack(const Json& reply) {
     const std::string reason = reply.value("reason", "");
     if (reply["nack"].is_null())
-      throw UsageError("--producer: found '" + arguments_.producer + "' " + reason +
-                       " by another connection of that name");
+      throw UsageError("--producer: found '" + arguments_.producer + "' refused: " + reason +
+                       (reason == "superseded" ? " by another connection of that name" : ""));
     if (reply.value("retry", false)) {
+      if (!greeted_) return;  // to what an earlier connection left in the queue
       go_back_to(reply.value("expected", first_seq_ + settled_));
       std::this_thread::sleep_for(
           std::chrono::milliseconds(20));  // what it refuses for now it needs a moment for
@@ -344,12 +363,12 @@ class AckedSender {
   const SendArguments& arguments_;
   const Batches& batches_;
   zmq::context_t context_;
-  zmq::socket_t socket_;
+  zmq::socket_t socket_, connections_;
   std::vector<std::string> pending_;
   std::size_t next_ = 0, settled_ = 0, furthest_ = 0;  // indices of batches
   std::uint64_t first_seq_ = 0, credit_ = 0, batch_bytes_max_ = 0;
   bool greeted_ = false;
-  int silences_ = 0, complaints_ = 0;
+  int silences_ = 0, complaints_ = 0, connects_ = 0;
   SteadyClock::time_point heard_;
   Counts counts_;
 };
@@ -384,7 +403,7 @@ void add_send(CLI::App& app, Action& chosen) {
   command->add_option("--data", arguments->data, "Rows: .csv, .npy, .npz, .arrow, .feather")->required();
   command
       ->add_option("--delivery", arguments->delivery,
-                   "lossy (default) or acked, as the endpoint is configured")
+                   "acked (default) or lossy, as the endpoint is configured")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, Delivery>{{"acked", Delivery::acked}, {"lossy", Delivery::lossy}}));
   command->add_option("--batch", arguments->batch, "Rows a batch (default 1024)")
@@ -401,8 +420,7 @@ void add_send(CLI::App& app, Action& chosen) {
       ->check(CLI::PositiveNumber);
   command->add_flag("--time-now", arguments->time_now, "Stamp events with the time of sending");
   add_column_options(*command, arguments->columns);
-  command->footer(
-      "Example: lanner send --to tcp://127.0.0.1:5555 --stream checkout --data today.csv --delivery acked");
+  command->footer("Example: lanner send --to tcp://127.0.0.1:5555 --stream checkout --data today.csv");
   command->callback([&chosen, arguments] { chosen = [arguments] { return send(*arguments); }; });
 }
 
