@@ -10,6 +10,7 @@
 #include "kernels/arithmetic/environment.hpp"
 #include "kernels/arithmetic/scalar.hpp"
 #include "kernels/density/histogram_layout.hpp"
+#include "kernels/device/resident.hpp"
 
 namespace lanner::density {
 namespace {
@@ -124,21 +125,13 @@ class CpuHistograms final : public ResidentHistograms {
       features.push_back(feature);
     }
 
-    Pinned<float> staged = device.pinned<float>(values.size());
-    std::copy(values.begin(), values.end(), staged.data());
-    values_ = device.array<float>(values.size());
-    Stream stream = device.stream();
-    stream.copy_in(values_, staged, values.size());
+    values_ = resident_copy(device, values);
     for (std::size_t j = 0; j < width; ++j) {
       features[j].edges = values_.data() + extents[j].edges;
       features[j].penalties = values_.data() + extents[j].penalties;
       features[j].tree = values_.data() + extents[j].tree;
     }
-    Pinned<FeatureHistogram> staged_features = device.pinned<FeatureHistogram>(width);
-    std::copy(features.begin(), features.end(), staged_features.data());
-    features_ = device.array<FeatureHistogram>(width);
-    stream.copy_in(features_, staged_features, width);
-    stream.synchronize();
+    features_ = resident_copy(device, features);
   }
 
   std::size_t width() const override { return features_.size(); }

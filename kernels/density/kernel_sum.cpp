@@ -10,6 +10,7 @@
 
 #include "kernels/arithmetic/environment.hpp"
 #include "kernels/density/kernel_sum_layout.hpp"
+#include "kernels/device/resident.hpp"
 
 namespace lanner::density {
 namespace kernel_sum {
@@ -124,17 +125,6 @@ class Blocks {
     return static_cast<std::size_t>(std::max_element(deviation.begin(), deviation.end()) - deviation.begin());
   }
 };
-
-template <class T>
-Array<T> resident_copy(Device& device, const std::vector<T>& values) {
-  Pinned<T> staged = device.pinned<T>(values.size());
-  std::copy(values.begin(), values.end(), staged.data());
-  Array<T> array = device.array<T>(values.size());
-  Stream stream = device.stream();
-  stream.copy_in(array, staged, values.size());
-  stream.synchronize();
-  return array;
-}
 
 class CpuKernelSum final : public ResidentKernelSum {
  public:

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "kernels/arithmetic/environment.hpp"
+#include "kernels/device/resident.hpp"
 #include "kernels/tail/rank.hpp"
 #include "kernels/tail/tail_formula.hpp"
 
@@ -17,17 +18,6 @@ namespace {
 // Above this many scores in a cell, halving comes before comparing one after the other.
 constexpr std::uint32_t short_run = 8;
 constexpr std::size_t rows_a_piece_of_work = 8192;
-
-template <class T>
-Array<T> resident_copy(Device& device, const std::vector<T>& values) {
-  Pinned<T> staged = device.pinned<T>(values.size());
-  std::copy(values.begin(), values.end(), staged.data());
-  Array<T> array = device.array<T>(values.size());
-  Stream stream = device.stream();
-  stream.copy_in(array, staged, values.size());
-  stream.synchronize();
-  return array;
-}
 
 class CpuTail final : public ResidentTail {
  public:

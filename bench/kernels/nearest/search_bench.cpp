@@ -3,8 +3,6 @@
 // rate (measured in the same run, counting 2 operations a pair and feature, as if every pair were computed:
 // cells that a search skips make it exceed what a kernel could reach).
 #include <benchmark/benchmark.h>
-#include <immintrin.h>
-#include <time.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +11,7 @@
 #include <random>
 #include <string>
 
+#include "bench/ceiling.hpp"
 #include "kernels/nearest/nearest.hpp"
 #include "tests/kernels/nearest/brute_force.hpp"
 #include "tests/kernels/nearest/made_rows.hpp"
@@ -20,71 +19,6 @@
 namespace {
 
 using namespace lanner;
-
-double cpu_seconds() {
-  timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-
-// Twelve independent chains: more than latency times ports. Assembly, since compilers keep arrays of them in
-// memory.
-constexpr int fma_rounds = 10000000;
-
-[[gnu::target("avx2,fma")]] double fma_flops_avx2() {
-  __m256 s[12];
-  for (__m256& chain : s) chain = _mm256_set1_ps(1);
-  const __m256 x = _mm256_set1_ps(0.5f);
-  const double start = cpu_seconds();
-  for (int i = 0; i < fma_rounds; ++i)
-    asm volatile(
-        "vfmadd231ps %12, %12, %0\n"
-        "vfmadd231ps %12, %12, %1\n"
-        "vfmadd231ps %12, %12, %2\n"
-        "vfmadd231ps %12, %12, %3\n"
-        "vfmadd231ps %12, %12, %4\n"
-        "vfmadd231ps %12, %12, %5\n"
-        "vfmadd231ps %12, %12, %6\n"
-        "vfmadd231ps %12, %12, %7\n"
-        "vfmadd231ps %12, %12, %8\n"
-        "vfmadd231ps %12, %12, %9\n"
-        "vfmadd231ps %12, %12, %10\n"
-        "vfmadd231ps %12, %12, %11\n"
-        : "+x"(s[0]), "+x"(s[1]), "+x"(s[2]), "+x"(s[3]), "+x"(s[4]), "+x"(s[5]), "+x"(s[6]), "+x"(s[7]),
-          "+x"(s[8]), "+x"(s[9]), "+x"(s[10]), "+x"(s[11])
-        : "x"(x));
-  return 12.0 * sizeof x / 4 * 2 * fma_rounds / (cpu_seconds() - start);
-}
-
-[[gnu::target("avx512f")]] double fma_flops_avx512() {
-  __m512 s[12];
-  for (__m512& chain : s) chain = _mm512_set1_ps(1);
-  const __m512 x = _mm512_set1_ps(0.5f);
-  const double start = cpu_seconds();
-  for (int i = 0; i < fma_rounds; ++i)
-    asm volatile(
-        "vfmadd231ps %12, %12, %0\n"
-        "vfmadd231ps %12, %12, %1\n"
-        "vfmadd231ps %12, %12, %2\n"
-        "vfmadd231ps %12, %12, %3\n"
-        "vfmadd231ps %12, %12, %4\n"
-        "vfmadd231ps %12, %12, %5\n"
-        "vfmadd231ps %12, %12, %6\n"
-        "vfmadd231ps %12, %12, %7\n"
-        "vfmadd231ps %12, %12, %8\n"
-        "vfmadd231ps %12, %12, %9\n"
-        "vfmadd231ps %12, %12, %10\n"
-        "vfmadd231ps %12, %12, %11\n"
-        : "+v"(s[0]), "+v"(s[1]), "+v"(s[2]), "+v"(s[3]), "+v"(s[4]), "+v"(s[5]), "+v"(s[6]), "+v"(s[7]),
-          "+v"(s[8]), "+v"(s[9]), "+v"(s[10]), "+v"(s[11])
-        : "v"(x));
-  return 12.0 * sizeof x / 4 * 2 * fma_rounds / (cpu_seconds() - start);
-}
-
-double ceiling(CpuTier tier) {
-  const bool wide = tier == CpuTier::avx512 && __builtin_cpu_supports("avx512f");
-  return wide ? fma_flops_avx512() : fma_flops_avx2();
-}
 
 struct Data {
   test::MadeRows references, queries;
@@ -139,8 +73,7 @@ void search(benchmark::State& state, CpuTier tier, const std::string& kind, bool
   std::vector<std::byte> workspace(index->workspace_bytes(batch, k, nearest::Count::rows));
   std::vector<std::uint32_t> row(batch * k), taken(batch * k), count(batch);
   std::vector<float> distance(batch * k);
-  static std::map<CpuTier, double> ceilings;
-  if (!ceilings.contains(tier)) ceilings[tier] = ceiling(tier);
+  const double ceiling = bench::fma_rate(tier);
   std::size_t begin = 0;
   for (auto _ : state) {
     const Rows queries = static_cast<Rows>(rows.queries).slice(begin, begin + batch);
@@ -155,7 +88,7 @@ void search(benchmark::State& state, CpuTier tier, const std::string& kind, bool
   const double queries = static_cast<double>(state.iterations() * batch);
   state.counters["queries"] = benchmark::Counter(queries, benchmark::Counter::kIsRate);
   state.counters["of_ceiling"] =
-      benchmark::Counter(queries * static_cast<double>(n) * static_cast<double>(width) * 2 / ceilings[tier],
+      benchmark::Counter(queries * static_cast<double>(n) * static_cast<double>(width) * 2 / ceiling,
                          benchmark::Counter::kIsRate);
 }
 
