@@ -141,7 +141,7 @@ void add_evaluate(CLI::App& app, Action& chosen) {
   command->add_option(
       "--splits", arguments->splits,
       "Folder of index files NAME_SEED.npz with `train` and `test` instead of the protocol's own split");
-  command->add_option("--set", arguments->set, "A setting, DETECTOR.KEY=VALUE")->allow_extra_args(false);
+  command->add_option("--set", arguments->set, "A setting, DETECTOR.KEY=VALUE");
   command->add_option("--label", arguments->label, "Column that holds the labels (0: normal)");
   command->add_option("--out", arguments->out, "Table: .csv")->required();
   command->footer(

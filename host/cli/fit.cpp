@@ -103,10 +103,8 @@ void add_fit(CLI::App& app, Action& chosen) {
       app.add_subcommand("fit", "Fit a detector on unlabelled rows, calibrate it, and write one model file");
   command->add_option("--data", arguments->data, "Rows: .csv, .npy, .npz, .arrow, .feather")->required();
   command->add_option("--detector", arguments->detector, "Which detector (default nearest_neighbours)");
-  command
-      ->add_option("--set", arguments->set,
-                   "A setting, key=value: of the detector, and calibration, scale, trim, extrapolate")
-      ->allow_extra_args(false);
+  command->add_option("--set", arguments->set,
+                      "A setting, key=value: of the detector, and calibration, scale, trim, extrapolate");
   command->add_option("--seed", arguments->seed, "Of everything random (default 1)");
   command->add_option("--out", arguments->out, "Where the model goes");
   command->add_option("--config", arguments->config, "Take features and models from this configuration")

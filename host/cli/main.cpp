@@ -25,7 +25,7 @@ int complain(const std::exception& error, int status) {
 
 int run(int argc, char** argv) {
   FloatEnvironment environment;
-  CLI::App app("Lanner finds anomalies in event streams, on CPUs and GPUs with the same bits.", "lanner");
+  CLI::App app("Lanner finds anomalies in event streams and says why.", "lanner");
   app.set_version_flag("--version", "lanner " LANNER_VERSION);
   app.require_subcommand(1);
   Action chosen;

@@ -127,6 +127,18 @@ TEST_F(CommandLine, FitsScoresAndInspects) {
   }
 }
 
+TEST_F(CommandLine, SettingsFollowOneFlagOrEachTheirOwn) {
+  const std::string data = rows(500);
+  for (const char* set : {"--set k=7 scale=standard", "--set k=7 --set scale=standard"}) {
+    ASSERT_EQ(run("fit --data " + data + " " + set + " --out " + path("m.lanner")).status, 0) << set;
+    const std::string text = run("inspect " + path("m.lanner")).out;
+    EXPECT_THAT(text, HasSubstr("k=7")) << set;
+    EXPECT_THAT(text, HasSubstr("scale=standard")) << set;
+  }
+  EXPECT_THAT(run("fit --data " + data + " --set k=7 stray --out " + path("m.lanner")).err,
+              HasSubstr("--set: found 'stray'"));
+}
+
 TEST_F(CommandLine, TheSameSeedGivesTheSameFile) {
   const std::string data = rows(500);
   for (const char* folder : {"one", "two"}) {
