@@ -3,70 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <bit>
 #include <cctype>
 #include <cmath>
-#include <cstdlib>
 #include <map>
-#include <new>
 #include <set>
 
 #include "engine/detectors/detector.hpp"
+#include "tests/allocations/allocations.hpp"
 #include "tests/engine/detectors/awkward_rows.hpp"
-
-namespace {
-std::atomic<std::size_t> allocations = 0;
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-  ++allocations;
-  bytes = (bytes + alignment - 1) / alignment * alignment;
-  if (void* memory = std::aligned_alloc(alignment, bytes == 0 ? alignment : bytes)) return memory;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  return counted(bytes, 16);
-}
-[[gnu::noinline]] void* operator new[](std::size_t bytes) {
-  return counted(bytes, 16);
-}
-[[gnu::noinline]] void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-[[gnu::noinline]] void* operator new[](std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-// std::stable_sort's.
-[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-  ++allocations;
-  return std::malloc(bytes == 0 ? 1 : bytes);
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete[](void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete[](void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
 
 namespace lanner::engine {
 namespace {
@@ -237,9 +182,9 @@ TEST_P(Contract, ScoringAllocatesNothing) {
       auto workspace = device->array<std::byte>(scorer->workspace_bytes(queries.count));
       std::vector<float> scores(queries.count);
       Stream stream = device->stream();
-      const std::size_t before = allocations;
+      const std::size_t before = test::allocations();
       scorer->score(stream, queries, workspace.span(), scores);
-      EXPECT_EQ(allocations - before, 0u) << described(fitted);
+      EXPECT_EQ(test::allocations() - before, 0u) << described(fitted);
     }
 }
 

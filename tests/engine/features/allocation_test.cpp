@@ -1,32 +1,9 @@
 // The steady path allocates nothing: this binary counts.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include "engine/features/features.hpp"
+#include "tests/allocations/allocations.hpp"
 #include "tests/engine/features/events.hpp"
-
-namespace {
-std::atomic<std::size_t> allocations{0};
-}
-
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size ? size : 1)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  ++allocations;
-  return std::malloc(size ? size : 1);
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace lanner::engine {
 namespace {
@@ -44,9 +21,9 @@ std::size_t allocations_of(const FeaturePlan& plan, const Records& records, Feat
                            std::vector<float>& values, std::vector<std::uint8_t>& refused) {
   std::vector<RowRefusal> reasons;
   const MutableRows out{values.data(), records.count, plan.width(), plan.width()};
-  const std::size_t before = allocations;
+  const std::size_t before = test::allocations();
   plan.transform(records, 0, records.count, state, out, refused, reasons);
-  const std::size_t after = allocations;
+  const std::size_t after = test::allocations();
   EXPECT_TRUE(reasons.empty());
   return after - before;
 }

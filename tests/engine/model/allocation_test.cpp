@@ -1,64 +1,8 @@
 // Scoring allocates nothing: this binary counts.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+#include "tests/allocations/allocations.hpp"
 #include "tests/engine/model/models.hpp"
-
-namespace {
-std::atomic<std::size_t> allocations = 0;
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-  ++allocations;
-  bytes = (bytes + alignment - 1) / alignment * alignment;
-  if (void* memory = std::aligned_alloc(alignment, bytes == 0 ? alignment : bytes)) return memory;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  return counted(bytes, 16);
-}
-[[gnu::noinline]] void* operator new[](std::size_t bytes) {
-  return counted(bytes, 16);
-}
-[[gnu::noinline]] void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-[[gnu::noinline]] void* operator new[](std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-// std::stable_sort's.
-[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-  ++allocations;
-  return std::malloc(bytes == 0 ? 1 : bytes);
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete[](void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete[](void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
 
 namespace lanner::engine {
 namespace {
@@ -81,18 +25,18 @@ TEST(Allocation, NoneOnScoring) {
         std::vector<double> p_values(rows.count);
         std::vector<std::uint8_t> extrapolated(rows.count);
         Stream stream = device->stream();
-        const std::size_t before = allocations;
+        const std::size_t before = test::allocations();
         scorer.score(stream, rows, refused, workspace.span(), scores, p_values, extrapolated);
         scorer.score(stream, rows.slice(0, 1), {}, workspace.span(), scores, p_values, extrapolated);
-        EXPECT_EQ(allocations - before, 0u)
+        EXPECT_EQ(test::allocations() - before, 0u)
             << detector << ", calibration " << calibration << ", " << threads << " threads";
       }
 }
 
 TEST(Allocation, TheCounterCounts) {
-  const std::size_t before = allocations;
+  const std::size_t before = test::allocations();
   fit(normal_rows(20, 2, 3), options_of("histogram", {}));
-  EXPECT_GT(allocations - before, 10u);
+  EXPECT_GT(test::allocations() - before, 10u);
 }
 
 }  // namespace

@@ -1,30 +1,8 @@
 // Decoding tensors allocates nothing once its memory has grown: counted, not assumed.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
-
+#include "tests/allocations/allocations.hpp"
 #include "tests/host/decode/payloads.hpp"
-
-namespace {
-thread_local std::size_t allocations = 0;
-}
-
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  ++allocations;
-  return std::malloc(size == 0 ? 1 : size);
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace lanner::host {
 namespace {
@@ -46,15 +24,15 @@ TEST(Allocation, TensorsAllocateNothingInTheSteadyState) {
   Header header;
   engine::Records records;
   for (int round = 0; round < 8; ++round) {
-    const std::size_t before = allocations;
+    const std::size_t before = test::allocations();
     for (const auto& frames : {std::span<const Bytes>(aligned), std::span<const Bytes>(unaligned)}) {
       ASSERT_EQ(parser.parse(frame, header), "");
       ASSERT_EQ(decoder.decode(header, frames, schema, 65536, records), "");
     }
     if (round == 0) {
-      EXPECT_GT(allocations, before);
+      EXPECT_GT(test::allocations(), before);
     } else if (round >= 2) {
-      EXPECT_EQ(allocations, before) << "round " << round;
+      EXPECT_EQ(test::allocations(), before) << "round " << round;
     }
   }
 }
@@ -73,10 +51,10 @@ TEST(Allocation, RowFormatsKeepTheirMemory) {
   engine::Records records;
   const engine::Schema schema = checkout();
   for (int round = 0; round < 4; ++round) {
-    const std::size_t before = allocations;
+    const std::size_t before = test::allocations();
     ASSERT_EQ(decoder.decode(header, std::span(&bytes, 1), schema, 65536, records), "");
     if (round >= 1) {
-      EXPECT_EQ(allocations, before);
+      EXPECT_EQ(test::allocations(), before);
     }
   }
 }
