@@ -81,9 +81,10 @@ struct Batch {
     flagged.clear();
     flagged_values.clear();
     flagged_contributions.clear();
-    std::size_t bytes = records.columns.size() * sizeof(engine::Column) + records.time.capacity() * 8;
-    for (const engine::Column& column : records.columns)
-      bytes += column.numbers.capacity() * 8 + column.missing.capacity();
+    std::size_t bytes = records.time.capacity() * 8;
+    for (const auto* columns : {&records.columns, &records.spare})
+      for (const engine::Column& column : *columns)
+        bytes += sizeof column + column.numbers.capacity() * 8 + column.missing.capacity();
     for (const Scores& model : scores) bytes += model.score.capacity() * 22;
     return bytes + (flagged_values.capacity() + flagged_contributions.capacity()) * 4;
   }

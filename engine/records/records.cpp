@@ -1,5 +1,7 @@
 #include "engine/records/records.hpp"
 
+#include <utility>
+
 namespace lanner::engine {
 
 void Records::clear() {
@@ -14,6 +16,26 @@ void Records::clear() {
   id.clear();
   time.clear();
   refused.clear();
+}
+
+void Records::fit_columns(std::size_t count) {
+  while (columns.size() > count) {
+    spare.push_back(std::move(columns.back()));
+    columns.pop_back();
+  }
+  while (columns.size() < count) {
+    if (spare.empty()) {
+      columns.emplace_back();
+    } else {
+      columns.push_back(std::move(spare.back()));
+      spare.pop_back();
+    }
+  }
+  for (Column& column : columns) {
+    column.numbers.clear();
+    column.texts.clear();
+    column.missing.clear();
+  }
 }
 
 double Records::number(std::size_t row, std::size_t field) const {

@@ -85,9 +85,12 @@ struct Records {
   std::vector<std::int64_t> time;
   std::vector<RowRefusal> refused;
   std::vector<double> copied;  ///< what `dense` points to where a payload could not be viewed in place
+  std::vector<Column> spare;   ///< of schemas with more fields: their memory, last column first
 
   /// Empties it, keeping the memory.
   void clear();
+  /// So many columns, all empty, with the memory that each of them had before.
+  void fit_columns(std::size_t);
   /// The value of a numeric field, whether dense or a column; NaN: missing.
   double number(std::size_t row, std::size_t field) const;
 };

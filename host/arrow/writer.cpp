@@ -77,6 +77,18 @@ std::size_t append_message(std::string& out, flatbuffers::FlatBufferBuilder& bui
 
 }  // namespace
 
+struct FileWriter::Scratch {
+  std::vector<ipc::FieldNode> nodes;
+  std::vector<ipc::Buffer> buffers;
+  flatbuffers::FlatBufferBuilder builder;
+};
+
+FileWriter::FileWriter(std::vector<WrittenField> fields)
+    : fields_(std::move(fields)), scratch_(std::make_unique<Scratch>()) {
+  places_.reserve(4096);
+}
+FileWriter::~FileWriter() = default;
+
 void FileWriter::begin(std::string& out) {
   places_.clear();
   const std::size_t before = out.size();
@@ -89,8 +101,10 @@ void FileWriter::begin(std::string& out) {
 
 void FileWriter::batch(std::size_t rows, std::span<const WrittenColumn> columns, std::string& out) {
   assert(columns.size() == fields_.size());
-  std::vector<ipc::FieldNode> nodes;
-  std::vector<ipc::Buffer> buffers;
+  auto& [nodes, buffers, builder] = *scratch_;
+  nodes.clear();
+  buffers.clear();
+  builder.Clear();
   std::size_t body = 0;
   const auto place = [&](Bytes bytes) {
     buffers.emplace_back(static_cast<std::int64_t>(body), static_cast<std::int64_t>(bytes.size()));
@@ -103,7 +117,6 @@ void FileWriter::batch(std::size_t rows, std::span<const WrittenColumn> columns,
     if (fields_[f].kind == Kind::text) place(column.offsets);
     place(column.data);
   }
-  flatbuffers::FlatBufferBuilder builder;
   const auto node_vector = builder.CreateVectorOfStructs(nodes);
   const auto buffer_vector = builder.CreateVectorOfStructs(buffers);
   const auto built =

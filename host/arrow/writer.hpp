@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,7 +32,8 @@ struct WrittenColumn {
 /// The bytes of one file, in order: begin, batches, end. Appends to `out`; keeps only where the batches lie.
 class FileWriter {
  public:
-  explicit FileWriter(std::vector<WrittenField> fields) : fields_(std::move(fields)) {}
+  explicit FileWriter(std::vector<WrittenField> fields);
+  ~FileWriter();
 
   void begin(std::string& out);
   /// One WrittenColumn a field, `rows` values each.
@@ -50,8 +52,11 @@ class FileWriter {
     std::int64_t body_bytes = 0;
   };
 
+  struct Scratch;  // what a batch's metadata is built in
+
   std::vector<WrittenField> fields_;
   std::vector<Place> places_;
+  std::unique_ptr<Scratch> scratch_;
   std::size_t position_ = 0;
 };
 

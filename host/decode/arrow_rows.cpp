@@ -226,10 +226,11 @@ class Taker {
 
 }  // namespace
 
-std::string records_from_arrow(const arrow::Reader& reader, const SchemaNames& names, engine::Records& out) {
+std::string records_from_arrow(const arrow::Reader& reader, const SchemaNames& names, engine::Records& out,
+                               std::vector<std::size_t>& column_of) {
   const std::span<const Field> fields = reader.fields();
   constexpr std::size_t kAbsent = static_cast<std::size_t>(-1);
-  std::vector<std::size_t> column_of(names.slots().size(), kAbsent);
+  column_of.assign(names.slots().size(), kAbsent);
   for (std::size_t f = 0; f < fields.size(); ++f) {
     const std::ptrdiff_t found = names.find(fields[f].name);
     if (found < 0) continue;
@@ -296,9 +297,10 @@ std::string records_from_arrow(const arrow::Reader& reader, const SchemaNames& n
 std::string records_from_arrow(const arrow::Reader& reader, const engine::Schema& schema,
                                engine::Records& out) {
   SchemaNames names;
+  std::vector<std::size_t> scratch;
   names.set(schema);
-  prepare_columns(schema, out);
-  return records_from_arrow(reader, names, out);
+  out.fit_columns(schema.fields.size());
+  return records_from_arrow(reader, names, out, scratch);
 }
 
 }  // namespace lanner::host

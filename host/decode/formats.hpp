@@ -2,6 +2,8 @@
 // which already names the frame where it has several.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -17,6 +19,14 @@ namespace lanner::host {
 
 std::string decode_tensor(const Header&, std::span<const Bytes> frames, const engine::Schema&,
                           std::size_t rows_max, engine::Records& out);
+
+/// Room for a text of `size` bytes, by doubling: one that is a little longer than any before costs nothing.
+inline void make_room(simdjson::dom::parser& parser, std::size_t size) {
+  if (size <= parser.capacity()) return;
+  const std::size_t room = std::bit_ceil(std::max<std::size_t>(size, 1024));
+  if (parser.allocate(room) != simdjson::SUCCESS || parser.doc.allocate(room) != simdjson::SUCCESS)
+    return;  // parse() will say so
+}
 
 /// One JSON object a line. Blank lines are no rows; a line that is no object refuses its row.
 class JsonLines {

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "host/decode/decode.hpp"
+#include "host/decode/formats.hpp"
 
 namespace lanner::host {
 namespace {
@@ -127,6 +128,7 @@ std::string HeaderParser::parse(std::string_view frame, Header& out) {
   if (!frame.empty()) std::memcpy(padded.data(), frame.data(), frame.size());
   std::memset(padded.data() + frame.size(), 0, simdjson::SIMDJSON_PADDING);
 
+  make_room(parser_->json, frame.size());
   element root;
   if (const auto error = parser_->json.parse(padded.data(), frame.size(), false).get(root);
       error != simdjson::SUCCESS)

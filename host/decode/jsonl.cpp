@@ -83,6 +83,7 @@ std::string JsonLines::decode(Bytes frame, std::size_t rows_max, RowWriter& rows
     if (is_blank(line, line_end)) continue;
     if (out.count == rows_max) return too_many_rows(rows_max);
 
+    make_room(parser_, static_cast<std::size_t>(line_end - line));
     simdjson::dom::element root;
     simdjson::dom::object object;
     const auto error = parser_.parse(line, static_cast<std::size_t>(line_end - line), false).get(root);

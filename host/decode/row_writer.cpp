@@ -96,15 +96,6 @@ void SchemaNames::set(const engine::Schema& schema) {
     index_.emplace(slots_[i].name, static_cast<std::ptrdiff_t>(i));
 }
 
-void prepare_columns(const engine::Schema& schema, engine::Records& out) {
-  out.columns.resize(schema.fields.size());
-  for (engine::Column& column : out.columns) {
-    column.numbers.clear();
-    column.texts.clear();
-    column.missing.clear();
-  }
-}
-
 void RowWriter::start(const SchemaNames& names, engine::Records& out) {
   names_ = &names;
   out_ = &out;

@@ -55,9 +55,6 @@ class SchemaNames {
   std::unordered_map<std::string_view, std::ptrdiff_t> index_;
 };
 
-/// Fits `out.columns` to the schema, all empty.
-void prepare_columns(const engine::Schema&, engine::Records& out);
-
 class RowWriter {
  public:
   void start(const SchemaNames&, engine::Records& out);

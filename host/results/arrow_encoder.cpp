@@ -90,12 +90,12 @@ class ArrowEncoder final : public RowEncoder {
   void flush(std::string& out) override {
     const std::size_t rows = columns_[0].rows;
     if (rows == 0) return;
-    std::vector<arrow::WrittenColumn> written;
+    written_.clear();
     for (const Collected& column : columns_) {
-      written.push_back({std::as_bytes(std::span(column.data)), std::as_bytes(std::span(column.offsets)),
-                         std::as_bytes(std::span(column.validity)), column.nulls});
+      written_.push_back({std::as_bytes(std::span(column.data)), std::as_bytes(std::span(column.offsets)),
+                          std::as_bytes(std::span(column.validity)), column.nulls});
     }
-    writer_.batch(rows, written, out);
+    writer_.batch(rows, written_, out);
     for (Collected& column : columns_) column.clear();
   }
 
@@ -119,6 +119,7 @@ class ArrowEncoder final : public RowEncoder {
  private:
   arrow::FileWriter writer_{fields()};
   std::vector<Collected> columns_{fields().size()};
+  std::vector<arrow::WrittenColumn> written_;
   std::string id_;
 };
 

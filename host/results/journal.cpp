@@ -43,8 +43,8 @@ std::size_t record_at(std::string_view bytes, std::size_t at) {
   return kPrefix + length;
 }
 
-std::string record(std::string_view body) {
-  std::string out;
+std::string_view record(std::string_view body, std::string& out) {
+  out.clear();
   put(out, kMark);
   put(out, static_cast<std::uint32_t>(body.size()));
   put(out, checksum(body));
@@ -126,7 +126,7 @@ void Journal::settle(std::string_view producer, std::uint64_t seq) {
 void Journal::announce(std::string_view file) {
   std::string body;
   put_entry(body, kFile, file, 0);
-  file_.append(record(body));
+  file_.append(record(body, record_));
   file_.sync();
   apply(kFile, file, 0);
 }
@@ -140,7 +140,7 @@ void Journal::forget(std::string_view file) {
 
 void Journal::commit() {
   if (pending_.empty()) return;
-  file_.append(record(pending_));
+  file_.append(record(pending_, record_));
   file_.sync();
   pending_.clear();
   if (file_.size() > std::max(kCompactAt, 4 * compacted_bytes_)) compact();
@@ -152,7 +152,7 @@ void Journal::compact() {
   for (const auto& [name, bytes] : files_) put_entry(body, kFile, name, bytes);
   const std::filesystem::path fresh = path_.string() + ".new";
   DurableFile file(fresh, DurableFile::Open::truncate);
-  if (!body.empty()) file.append(record(body));
+  if (!body.empty()) file.append(record(body, record_));
   file.sync();
   if (std::error_code error; std::filesystem::rename(fresh, path_, error), error)
     fail(path_, "can't rename into place", error.value());

@@ -47,7 +47,7 @@ class Journal {
   std::filesystem::path path_;
   Positions producers_, files_;
   DurableFile file_;
-  std::string pending_;
+  std::string pending_, record_;
   std::uint64_t compacted_bytes_ = 0;
   bool was_new_ = false;
 };

@@ -64,5 +64,20 @@ TEST(Records, ClearEmptiesAndKeepsTheMemory) {
   EXPECT_EQ(records.columns[0].numbers.data(), memory);
 }
 
+TEST(Records, ColumnsThatASchemaHasNoUseForComeBackWithTheirMemory) {
+  Records records;
+  records.fit_columns(4);
+  for (std::size_t c = 0; c < 4; ++c) records.columns[c].numbers.resize(100 * (c + 1));
+  records.fit_columns(1);
+  ASSERT_EQ(records.columns.size(), 1u);
+  EXPECT_TRUE(records.columns[0].numbers.empty());
+  records.fit_columns(6);
+  ASSERT_EQ(records.columns.size(), 6u);
+  for (std::size_t c = 0; c < 6; ++c) {
+    EXPECT_TRUE(records.columns[c].numbers.empty());
+    EXPECT_GE(records.columns[c].numbers.capacity(), c < 4 ? 100 * (c + 1) : 0);
+  }
+}
+
 }  // namespace
 }  // namespace lanner::engine
