@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -25,6 +26,7 @@
 #include "host/pipeline/learner.hpp"
 #include "host/pipeline/log.hpp"
 #include "host/pipeline/pipeline.hpp"
+#include "host/pipeline/state.hpp"
 #include "host/pipeline/status.hpp"
 #include "host/pipeline/wake.hpp"
 #include "host/publish/zeromq_publisher.hpp"
@@ -146,6 +148,8 @@ class Host {
   std::thread start(const char* name, void (Host::*body)());
   void learned(const Learner::Job&, Device&, const engine::Progress&);
   void reload();
+  void restore();
+  void keep();
   Standing standing() const;
   ApiServer::Pages pages();
 
@@ -163,7 +167,8 @@ class Host {
   std::vector<std::unique_ptr<ZeromqPublisher>> publishers_;
   std::unique_ptr<Pipeline> pipeline_;
   std::vector<zmq::pollitem_t> poll_items_;
-  std::mutex control_;  ///< one change of routes at a time
+  std::mutex control_;        ///< one change of routes at a time
+  bool first_start_ = false;  ///< with this results directory
   std::atomic<bool> ready_{false}, stopping_{false}, failed_{false}, drained_{false};
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<ApiServer> api_;
@@ -214,6 +219,11 @@ Host::Host(const PartialConfig& partial, const ServeOptions& options)
                  learning->learn().fit.detector);
     learner_->add({stream, std::move(learning)});
   };
+  if (config_.results) {
+    std::error_code none;
+    first_start_ = !std::filesystem::exists(config_.results->directory, none) ||
+                   std::filesystem::is_empty(config_.results->directory, none);
+  }
   try {
     pipeline_ = std::make_unique<Pipeline>(config_.device, std::move(ports), std::move(routes), counters_);
     learner_ = std::make_unique<Learner>(
@@ -444,7 +454,42 @@ void Host::reload() {
   spdlog::info("configuration reloaded");
 }
 
+// Before any event: lanes belong to nobody yet, and the results' directory to us.
+void Host::restore() {
+  const auto routes = pipeline_->routes();
+  bool expected = true;  // that state starts anew
+  std::vector<Restored> all;
+  if (!config_.results) {
+    all = begin_anew("there are no results to keep it beside", *routes);
+  } else if (first_start_) {
+    all = begin_anew("nothing ran here before", *routes);
+  } else {
+    expected = false;
+    std::optional<std::string> bytes;
+    try {
+      bytes = StateFile(config_.results->directory).take();
+    } catch (const std::exception& error) {
+      throw CannotServe({error.what()});
+    }
+    all = bytes ? restore_state(*bytes, *routes)
+                : begin_anew("the last run left none (it didn't stop cleanly, or had none)", *routes);
+  }
+  for (const Restored& one : all)
+    spdlog::log(one.whole || expected ? spdlog::level::info : spdlog::level::warn, "{}", one.text);
+}
+
+// After a clean end: everything that was taken in is settled and synced, and nobody uses the lanes any more.
+void Host::keep() {
+  if (failed_ || !config_.results) return;
+  try {
+    StateFile(config_.results->directory).keep(state_of(*pipeline_->routes()));
+  } catch (const std::exception& error) {
+    spdlog::warn("state: {}; windows and decisions start anew next time", error.what());
+  }
+}
+
 int Host::run() {
+  restore();
   std::thread scoring = start("score", &Host::scoring);
   std::thread outlet = start("outlet", &Host::outlet);
   std::thread intake = start("intake", &Host::intake);
@@ -462,6 +507,7 @@ int Host::run() {
   wake_.signal(Wake::always);
   for (std::thread* thread : {&intake, &scoring, &outlet}) thread->join();
   const bool fit_ended = learner_->stop(1s);
+  keep();
   api_.reset();
   spdlog::info("stopped: {} events in, {} scored, {} refused, {} alerts", std::uint64_t{counters_.events_in},
                std::uint64_t{counters_.events_scored}, std::uint64_t{counters_.events_refused},

@@ -1,5 +1,6 @@
 """Start, reload, learn, stop; what the process says of itself; memory that stays flat."""
 
+import csv
 import json
 import os
 import subprocess
@@ -223,6 +224,100 @@ class Stop(unittest.TestCase):
         self.assertIn("/nowhere", errors)
         status, errors = run(*base, "--ingest", "tcp://127.0.0.1:*", "--device", "cuda")
         self.assertEqual(status, 3, errors)
+
+
+class Restart(unittest.TestCase):
+    WINDOWED = ("  s:\n    fields: [a]\n    entity: who\n    time: at\n"
+                "    features:\n"
+                "      - a: {identity: a}\n"
+                "      - often: {count: {window: 10m}}\n"
+                "      - unusual: {change: {field: a, window: 10m}}\n"
+                "    models: [{file: MODEL, name: m, fit: {detector: histogram}}]\n"
+                "    decide: {false_alarms_per_day: DAILY}\n")
+    EVENTS = [{"a": a, "who": f"c-{i * i % 7}", "at": 1789999999000000000 + 17_000_000_000 * i + i % 5}
+              for i, (a,) in enumerate(fitted.rows(900, 11, width=1))]
+
+    def host(self, **options):
+        host = Host("m.lanner", streams=self.WINDOWED.replace("DAILY", "40"), **options)
+        data = host.folder / "data.csv"
+        data.write_text("a,who,at\n" + "".join(f"{e['a']!r},{e['who']},{e['at']}\n" for e in self.EVENTS[:500]))
+        subprocess.run([host_process.LANNER, "fit", "--config", host.config, "--stream", "s", "--data", data],
+                       check=True, stdout=subprocess.DEVNULL)
+        return host
+
+    def passed(self, host, first, last):
+        """Batches first..last of nine events each."""
+        producer = Producer(host.acked)
+        producer.hello()
+        for seq in range(first, last + 1):
+            lines = "".join(json.dumps(event) + "\n" for event in self.EVENTS[9 * (seq - 1):9 * seq])
+            producer.send({"v": 1, "stream": "s", "format": "jsonl", "producer": "p", "seq": seq}, lines.encode())
+        producer.until_ack(last)
+        producer.close()
+
+    def rows(self, host):
+        """Everything that was stored of each event, as text that reads back to the same bits."""
+        self.assertEqual(host.stop(), 0)
+        names = ("producer", "seq", "row", "score", "p_value", "flag", "threshold", "model_hash")
+        found = []
+        for file in (host.folder / "results").glob("*.csv"):
+            with open(file, newline="") as text:
+                found += [tuple(row[name] for name in names) for row in csv.DictReader(text)]
+        return sorted(found, key=lambda row: (int(row[1]), int(row[2])))
+
+    def test_a_clean_one_changes_no_bit(self):
+        with self.host() as whole:
+            self.passed(whole, 1, 100)
+            expected = self.rows(whole)
+        self.assertEqual(len(expected), 900)
+        self.assertGreater(len({row[6] for row in expected}), 100, "thresholds that move")
+        with self.host() as host:
+            self.assertIn("windows and decisions start anew: nothing ran here before", host.log_text())
+            self.passed(host, 1, 50)
+            self.assertEqual(host.stop(), 0)
+            self.assertTrue((host.folder / "results" / "state").exists())
+            host.start()
+            self.assertIn("stream s: m: windows and decisions go on from the last clean stop", host.log_text())
+            self.assertFalse((host.folder / "results" / "state").exists())
+            self.passed(host, 51, 100)
+            self.assertEqual(self.rows(host), expected)
+
+    def test_after_a_crash_nothing_stale_comes_back(self):
+        with self.host() as host:
+            self.passed(host, 1, 50)
+            self.assertEqual(host.stop(), 0)
+            host.start()
+            self.passed(host, 51, 60)
+            host.kill()
+            host.start()
+            self.assertEqual(host.log_text().count("start anew: the last run left none"), 1)
+            self.passed(host, 61, 70)
+            self.assertEqual(len(self.rows(host)), 630)
+
+    def test_damage_and_another_rule_are_said_and_no_more(self):
+        with self.host() as host:
+            self.passed(host, 1, 10)
+            self.assertEqual(host.stop(), 0)
+            state = host.folder / "results" / "state"
+            good = state.read_bytes()
+            for bad in (good[:-1], good[:50] + b"?" + good[51:], b"", b"something else"):
+                state.write_bytes(bad)
+                host.start()
+                host.kill()
+                self.assertFalse(state.exists())
+            self.assertEqual(host.log_text().count("start anew: the last run's state can't be read"), 4)
+            state.write_bytes(good)
+            host.write_config(self.WINDOWED.replace("DAILY", "50"))
+            host.start()
+            self.assertIn("decisions start anew: the last run's rule was false_alarms_per_day: 40", host.log_text())
+            self.assertEqual(host.stop(), 0)
+
+    def test_without_results_there_is_no_place_for_it(self):
+        with self.host(results=False) as host:
+            self.passed(host, 1, 10)
+            self.assertEqual(host.stop(), 0)
+            host.start()
+            self.assertEqual(host.log_text().count("start anew: there are no results"), 2)
 
 
 class SelfDescription(unittest.TestCase):
