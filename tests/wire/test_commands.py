@@ -1,9 +1,12 @@
 """`lanner send` and `lanner listen` against a real host: what they print, and what arrives."""
 
 import json
+import re
 import subprocess
+import sys
 import time
 import unittest
+from pathlib import Path
 
 import fitted
 import host_process
@@ -97,6 +100,21 @@ class Listen(unittest.TestCase):
             self.assertEqual([len(scores["message"][name]) for name in ("score", "p_value", "flag")], [2, 2, 2])
             self.assertIn("events", json.loads(out["status"])["message"])
             self.assertRegex(out["alerts"], r"p-value .*because \w+ = 900")
+
+
+class Readme(unittest.TestCase):
+    def test_its_producer_is_taken_at_its_word(self):
+        readme = (Path(__file__).parents[2] / "README.md").read_text()
+        code = re.search(r"```python\n(.*?)```", readme, re.S)[1]
+        streams = "  sensors:\n    fields: [temperature, pressure, vibration]\n    learn: {rows: 2000}\n"
+        with Host(None, streams=streams) as host:
+            code = code.replace("tcp://127.0.0.1:5555", host.acked)
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            events = host.status()["events"]
+            self.assertEqual((events["in"], events["refused"]), (3000, 0))
+            self.assertGreaterEqual(events["learning"], 2000)
+            self.assertEqual(len(host.stored()), events["scored"])
 
 
 if __name__ == "__main__":
