@@ -5,6 +5,25 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
 endif()
 include_directories(${PROJECT_SOURCE_DIR})
 
+# What a sanitizer reports must fail the test, also where it is said of a `lanner` that the test started: the process
+# ends at once, with an exit status of its own. Everything is slower.
+set(LANNER_TEST_ENVIRONMENT "")
+set(LANNER_TEST_SLOWDOWN 1)
+if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=([a-z]+)")
+  set(LANNER_TEST_SLOWDOWN 8)
+  set(LANNER_TEST_ENVIRONMENT
+    "LANNER_SANITIZER=${CMAKE_MATCH_1}"
+    "ASAN_OPTIONS=exitcode=66:check_initialization_order=1:strict_string_checks=1:detect_stack_use_after_return=1"
+    "UBSAN_OPTIONS=exitcode=66:print_stacktrace=1"
+    "TSAN_OPTIONS=halt_on_error=1:exitcode=66:history_size=7:second_deadlock_stack=1:suppressions='${PROJECT_SOURCE_DIR}/tests/tsan.supp'")
+endif()
+# Asio's fences are more than ThreadSanitizer can follow, and GCC says so. One thread runs an Asio context here, which
+# needs none of them.
+set(LANNER_ASIO_FLAGS "")
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_FLAGS MATCHES "-fsanitize=thread")
+  set(LANNER_ASIO_FLAGS -Wno-tsan)
+endif()
+
 set(LANNER_AVX2_FLAGS -mavx2 -mfma -mbmi -mbmi2)
 if(LANNER_AVX512_LOWERED)
   add_compile_definitions(LANNER_AVX512_LOWERED=1)  # every file: the tier chooser too must know
@@ -36,6 +55,12 @@ function(lanner_library layer name)
   add_library(lanner::${layer}::${name} ALIAS ${target})
 endfunction()
 
+# Of a test added with add_test.
+function(lanner_test_properties name timeout)
+  math(EXPR timeout "${timeout} * ${LANNER_TEST_SLOWDOWN}")
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} ENVIRONMENT "${LANNER_TEST_ENVIRONMENT}" ${ARGN})
+endfunction()
+
 # lanner_test(kernels_nearest SOURCES search_test.cpp LINK lanner::kernels::nearest)
 # One test binary a folder of tests/, which mirrors the tree; its layer, the name's first word, is a label, and the
 # target LAYER_tests builds all of a layer. Zero tests found is an error.
@@ -50,7 +75,7 @@ function(lanner_test name)
     LANNER_SOURCE_DIR="${PROJECT_SOURCE_DIR}" LANNER_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND test_${name} --gtest_brief=1)
   string(REGEX MATCH "^[a-z]+" layer ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS ${layer})
+  lanner_test_properties(${name} ${ARG_TIMEOUT} LABELS ${layer})
   if(NOT TARGET ${layer}_tests)
     add_custom_target(${layer}_tests)
   endif()

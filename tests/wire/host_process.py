@@ -17,6 +17,9 @@ from pathlib import Path
 import zmq
 
 LANNER = None  # the binary, set by run.py
+SANITIZER = os.environ.get("LANNER_SANITIZER")  # it was built with one: address, thread
+PATIENCE = 6 if SANITIZER else 1  # how many times as long it may take
+REPORT = re.compile(r"(ERROR|WARNING): \w+Sanitizer|: runtime error: |Sanitizer:DEADLYSIGNAL")
 
 
 def free_port():
@@ -26,6 +29,7 @@ def free_port():
 
 
 def wait_for(condition, seconds=20.0, what="it"):
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = condition()
@@ -92,9 +96,14 @@ class Host:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        if exc[0] is not None:
-            print((self.folder / "log").read_text()[-4000:])
+        log = self.log_text()
+        report = REPORT.search(log)
+        if report:
+            print(log[report.start():][:20000])
+        elif exc[0] is not None:
+            print(log[-4000:])
         shutil.rmtree(self.folder, ignore_errors=True)
+        assert not report, "a sanitizer has something to say of the host"
 
     def ready(self):
         if self.process.poll() is not None:
@@ -128,7 +137,7 @@ class Host:
     def stop(self, seconds=10.0):
         """SIGTERM; the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
+        return self.process.wait(seconds * PATIENCE)
 
     def kill(self):
         self.process.kill()
@@ -194,7 +203,7 @@ class Producer:
     def until_ack(self, seq, seconds=20.0):
         """Everything that was answered until seq is acknowledged."""
         answers = []
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while time.monotonic() < end:
             answer = self.receive(max(0.0, end - time.monotonic()))
             if answer is None:

@@ -152,7 +152,7 @@ class Stop(unittest.TestCase):
             time.sleep(0.2)
             begun = time.monotonic()
             self.assertEqual(host.stop(), 0)
-            self.assertLess(time.monotonic() - begun, 10)
+            self.assertLess(time.monotonic() - begun, 10 * host_process.PATIENCE)
             seen = 1
             while subscriber.socket.poll(500):
                 subscriber.receive()
@@ -188,7 +188,7 @@ class Stop(unittest.TestCase):
                 time.sleep(0.5)
                 begun = time.monotonic()
                 self.assertEqual(host.stop(), 0)
-                self.assertLess(time.monotonic() - begun, 5)
+                self.assertLess(time.monotonic() - begun, 5 * host_process.PATIENCE)
                 producer.close()
 
     def test_idle_costs_next_to_nothing(self):
@@ -431,7 +431,10 @@ class Soak(unittest.TestCase):
             print(f"soak: {counts}, rss {before} -> {after} kB over {seconds / 2:.0f} s", flush=True)
             self.assertGreater(counts["acked"], 10)
             self.assertGreater(counts["scores"], 10)
-            self.assertLess(after - before, 16 * 1024)
+            if not host_process.SANITIZER:  # they keep what is freed for a while, or shadows of it
+                self.assertLess(after - before, 16 * 1024)
+            else:  # what is in flight takes so much longer to score than a stop waits for
+                wait_for(lambda: host.status()["queues"]["batches_in_flight"] == 0, what="the end of the queue")
             self.assertEqual(host.stop(), 0)
 
 

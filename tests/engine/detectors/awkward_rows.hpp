@@ -24,8 +24,9 @@ struct Table {
   std::size_t count() const { return width == 0 ? 0 : values.size() / width; }
   Rows rows() const { return {values.data(), count(), width, width}; }
   void append(Rows more) {
-    for (std::size_t i = 0; i < more.count; ++i)
-      values.insert(values.end(), more.row(i), more.row(i) + width);
+    std::vector<float> added;  // first: they may be rows of this table, whose memory moves as it grows
+    for (std::size_t i = 0; i < more.count; ++i) added.insert(added.end(), more.row(i), more.row(i) + width);
+    values.insert(values.end(), added.begin(), added.end());
   }
   float& at(std::size_t row, std::size_t column) { return values[row * width + column]; }
 };

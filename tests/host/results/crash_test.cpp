@@ -17,6 +17,11 @@ namespace lanner::host {
 namespace {
 
 constexpr std::size_t kRows = 37;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr unsigned kKillMaxUs = 800'000;  // in which it gets as far
+#else
+constexpr unsigned kKillMaxUs = 150'000;
+#endif
 constexpr const char* kProducers[] = {"till-7", "till,8"};
 
 ResultsOptions options(const Directory& directory, ResultsFormat format) {
@@ -97,7 +102,7 @@ void kill_and_look(ResultsFormat format, int kills) {
       write_until_killed(options(directory, format), pipe[1]);
     }
     ::close(pipe[1]);
-    ::usleep(static_cast<useconds_t>(random() % 150'000));
+    ::usleep(static_cast<useconds_t>(random() % kKillMaxUs));
     ::kill(child, SIGKILL);
     int status;
     ASSERT_EQ(::waitpid(child, &status, 0), child);
