@@ -181,9 +181,7 @@ Header parse_header(std::string_view text, std::size_t data_bytes) {
     throw InvalidModel("model file: header: " + reader.error);
 
   std::vector<std::pair<const HeaderTensor*, const std::string*>> by_place;
-  for (const auto& entry : reader.header.tensors) {
-    const auto& name = entry.first;  // clang 14 captures no structured binding
-    const auto& tensor = entry.second;
+  for (const auto& [name, tensor] : reader.header.tensors) {
     const auto wrong = [&](const char* what) {
       throw InvalidModel("model file: tensor " + shown(name) + " " + what);
     };
