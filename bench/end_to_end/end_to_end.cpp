@@ -2,9 +2,12 @@
 // p-values, thresholds and flags out to a subscriber), beside a bare ZeroMQ relay that carries the same bytes
 // both ways and does nothing. Both are processes of their own, fed and drained by this one, measured in turns
 // in the same run; the answers are checked first. Only the ratio means something on a shared machine.
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -79,8 +82,12 @@ class Process {
     if (pid_ < 0) throw std::runtime_error("fork failed");
     if (pid_ == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
-      body();
-      _exit(127);
+      try {
+        body();
+      } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s\n", error.what());
+      }
+      _exit(127);  // without the parent's destructors, which would take its folder away
     }
   }
   ~Process() {
@@ -92,6 +99,20 @@ class Process {
  private:
   pid_t pid_;
 };
+
+// A loopback port that nothing uses: the system's choice.
+int free_port() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* const any = reinterpret_cast<sockaddr*>(&address);
+  const bool bound = fd >= 0 && bind(fd, any, size) == 0 && getsockname(fd, any, &size) == 0;
+  if (fd >= 0) close(fd);
+  if (!bound) throw std::runtime_error("no free port");
+  return ntohs(address.sin_port);
+}
 
 // The same sockets, frames and bytes as the host, and nothing in between.
 void relay(const std::string& in, const std::string& out, std::size_t rows,
@@ -255,10 +276,10 @@ int run(int argc, char** argv) {
     fs::path path;
     ~Remove() { fs::remove_all(path); }
   } remove{folder};
-  int port = 20'000 + getpid() % 20'000;
+  int sockets = 0;
   const auto endpoint = [&] {
-    return transport == "ipc" ? "ipc://" + (folder / std::to_string(port++)).string()
-                              : "tcp://127.0.0.1:" + std::to_string(port++);
+    return transport == "ipc" ? "ipc://" + (folder / std::to_string(sockets++)).string()
+                              : "tcp://127.0.0.1:" + std::to_string(free_port());
   };
   work.header = Json{{"v", 1},
                      {"stream", "bench"},
