@@ -1,8 +1,10 @@
 # The arithmetic promise (docs/arithmetic.md): nothing may be contracted or reassociated behind our back.
-add_compile_options(-Wall -Wextra -Wpedantic -Werror -ffp-contract=off -fno-fast-math -fno-math-errno)
+# Of C++ alone; what nvcc is told is in cuda.cmake.
+set(LANNER_CXX_FLAGS -Wall -Wextra -Wpedantic -Werror -ffp-contract=off -fno-fast-math -fno-math-errno)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  add_compile_options(-Wno-restrict)  # GCC bug 105651: reported for any char* + std::string
+  list(APPEND LANNER_CXX_FLAGS -Wno-restrict)  # GCC bug 105651: reported for any char* + std::string
 endif()
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${LANNER_CXX_FLAGS}>")
 include_directories(${PROJECT_SOURCE_DIR})
 
 # What a sanitizer reports must fail the test, also where it is said of a `lanner` that the test started: the process
@@ -55,6 +57,23 @@ function(lanner_library layer name)
   add_library(lanner::${layer}::${name} ALIAS ${target})
 endfunction()
 
+# lanner_gpu_sources(lanner_kernels_density sums_cuda.cu)
+# A GPU's kernels, twice: compiled as C++ for the backend `emulated`, by way of a file of one #include that is made in the
+# build tree, and by nvcc for the backend `cuda` (kernels/device/simt.hpp).
+function(lanner_gpu_sources target)
+  foreach(source IN LISTS ARGN)
+    string(REGEX REPLACE "(_cuda)?\\.cu$" "_emulated.cpp" emulated ${source})
+    set(emulated ${CMAKE_CURRENT_BINARY_DIR}/${emulated})
+    file(RELATIVE_PATH path ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+    file(CONFIGURE OUTPUT ${emulated} CONTENT "#include \"${path}\"\n")
+    set_source_files_properties(${emulated} PROPERTIES COMPILE_OPTIONS -Wno-unknown-pragmas)  # nvcc's: unroll
+    target_sources(${target} PRIVATE ${emulated})
+    if(LANNER_CUDA)
+      target_sources(${target} PRIVATE ${source})
+    endif()
+  endforeach()
+endfunction()
+
 # Of a test added with add_test.
 function(lanner_test_properties name timeout)
   math(EXPR timeout "${timeout} * ${LANNER_TEST_SLOWDOWN}")
@@ -63,9 +82,10 @@ endfunction()
 
 # lanner_test(kernels_nearest SOURCES search_test.cpp LINK lanner::kernels::nearest)
 # One test binary a folder of tests/, which mirrors the tree; its layer, the name's first word, is a label, and the
-# target LAYER_tests builds all of a layer. Zero tests found is an error.
+# target LAYER_tests builds all of a layer. Zero tests found is an error. GPU: its tests also run on a GPU where there is
+# one; in a build with LANNER_CUDA, gpu_NAME runs them there, labelled gpu (target gpu_tests), or is skipped.
 function(lanner_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "GPU" "TIMEOUT" "SOURCES;LINK" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -80,6 +100,12 @@ function(lanner_test name)
     add_custom_target(${layer}_tests)
   endif()
   add_dependencies(${layer}_tests test_${name})
+  if(ARG_GPU AND LANNER_CUDA)
+    add_test(NAME gpu_${name} COMMAND ${LANNER_PYTHON} ${PROJECT_SOURCE_DIR}/tests/cuda/on_gpu.py
+      $<TARGET_FILE:cuda_devices> ${CMAKE_BINARY_DIR}/reports/gpu_${name}.xml $<TARGET_FILE:test_${name}>)
+    lanner_test_properties(gpu_${name} ${ARG_TIMEOUT} LABELS gpu SKIP_RETURN_CODE 77 RUN_SERIAL TRUE)
+    add_dependencies(gpu_tests test_${name})
+  endif()
 endfunction()
 
 # lanner_bench(kernels_nearest SOURCES search_bench.cpp LINK lanner::kernels::nearest)

@@ -128,9 +128,6 @@ class CpuDevice final : public Device {
     return memory;
   }
   void release(MemoryKind, void* memory, std::size_t) noexcept override { std::free(memory); }
-  void copy(void* to, const void* from, std::size_t bytes) override {
-    if (bytes) std::memcpy(to, from, bytes);
-  }
   void for_range(std::size_t count, std::size_t grain, RangeTask task) override {
     if (count == 0) return;
     grain = std::max<std::size_t>(grain, 1);

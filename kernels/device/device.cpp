@@ -1,5 +1,8 @@
 #include "kernels/device/device.hpp"
 
+#include <cstring>
+#include <stdexcept>
+
 #include "kernels/device/cpu.hpp"
 
 namespace lanner {
@@ -16,31 +19,44 @@ std::string_view name(Backend backend) {
   return "unknown";
 }
 
-// What a backend hangs on an event; the cpu backend needs nothing, its work is done when the call returns.
-struct Event::State {};
-
-bool Event::happened() const {
-  return true;
-}
-void Event::synchronize() const {}
-
 Backend Stream::backend() const {
   return device_->backend();
 }
 CpuTier Stream::tier() const {
   return device_->tier();
 }
-void Stream::copy(void* to, const void* from, std::size_t bytes) {
-  device_->copy(to, from, bytes);
+void Stream::copy(void* to, const void* from, std::size_t bytes, Copy kind) {
+  if (bytes == 0) return;
+  if (state_) {
+    state_->copy(to, from, bytes, kind);
+  } else {
+    std::memcpy(to, from, bytes);
+  }
+}
+void Stream::fill(std::span<std::byte> to, unsigned char byte) {
+  if (to.empty()) return;
+  if (state_) {
+    state_->fill(to.data(), byte, to.size());
+  } else {
+    std::memset(to.data(), byte, to.size());
+  }
 }
 void Stream::for_range(std::size_t count, std::size_t grain, RangeTask task) const {
   device_->for_range(count, grain, task);
 }
-Event Stream::record() {
-  return {};
+void Stream::record(Event& event) {
+  if (state_ && event.state_) state_->record(*event.state_);
 }
-void Stream::wait(const Event&) {}
-void Stream::synchronize() {}
+void Stream::wait(const Event& event) {
+  if (state_ && event.state_) state_->wait(*event.state_);
+}
+void Stream::synchronize() {
+  if (state_) state_->synchronize();
+}
+
+void Device::for_range(std::size_t, std::size_t, RangeTask) {
+  throw std::logic_error("for_range is for the cpu backend");
+}
 
 std::shared_ptr<Device> Device::cpu(CpuOptions options) {
   return make_cpu_device(options);

@@ -1,9 +1,10 @@
 // Where work runs: one CPU (a SIMD tier and some threads) or one GPU (real or emulated). The device is always
-// passed explicitly; there is no global one. Backends: cpu (here); cuda and emulated come beside it.
+// passed explicitly; there is no global one.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -30,6 +31,7 @@ template <class T>
 class Pinned;
 
 enum class MemoryKind { device, pinned };
+enum class Copy { in, out, within };  ///< to the device, from it, from one place on it to another
 
 /// Something done by kernels to a range of items: a non-owning reference to a callable
 /// (begin, end, worker) with worker < Device::threads(). It must outlive the call it is passed to.
@@ -50,20 +52,48 @@ class RangeTask {
   void (*call_)(void*, std::size_t, std::size_t, unsigned);
 };
 
-/// What has been recorded on a stream up to a point. Default-constructed: already happened.
+/// A point in a stream's work: recorded there, asked or waited for here. Made once and recorded again and
+/// again. Default-constructed, never recorded, or on the cpu backend: already happened.
 class Event {
  public:
-  bool happened() const;
-  void synchronize() const;
+  struct State {
+    virtual ~State() = default;
+    virtual bool happened() = 0;
+    virtual void synchronize() = 0;
+  };
 
-  struct State;
-  std::shared_ptr<State> state;
+  Event() = default;
+  /// Throws DeviceError where the work before it failed.
+  bool happened() const { return !state_ || state_->happened(); }
+  void synchronize() const {
+    if (state_) state_->synchronize();
+  }
+
+ private:
+  friend class Device;
+  friend class Stream;
+  explicit Event(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  std::shared_ptr<State> state_;
 };
 
 /// A queue of work on one device, done in the order it was put in. On the cpu backend every call returns when
-/// its work is done. Cheap to copy. Not to be used by two threads at once.
+/// its work is done; on a GPU it returns at once, and memory handed to it must stay until the work is done.
+/// Cheap to copy. Not to be used by two threads at once. On a GPU every call may throw DeviceError, also for
+/// work that was put in before.
 class Stream {
  public:
+  /// What a GPU backend does for a stream.
+  struct State {
+    virtual ~State() = default;
+    virtual void copy(void* to, const void* from, std::size_t bytes, Copy) = 0;
+    virtual void fill(void* to, unsigned char byte, std::size_t bytes) = 0;
+    virtual void enqueue(std::function<void()> kernel, const char* what) = 0;
+    virtual void record(Event::State&) = 0;
+    virtual void wait(Event::State&) = 0;
+    virtual void synchronize() = 0;
+    virtual void* native() { return nullptr; }
+  };
+
   Device& device() const { return *device_; }
   Backend backend() const;
   /// The tier that CPU kernels must run in.
@@ -73,21 +103,34 @@ class Stream {
   void copy_in(Array<T>& to, const Pinned<T>& from, std::size_t count);
   template <class T>
   void copy_out(Pinned<T>& to, const Array<T>& from, std::size_t count);
+  /// Between memory of the device and pinned memory; as many items as `to` has.
+  template <class T>
+  void copy_in(std::span<T> to, const T* from);
+  template <class T>
+  void copy_out(std::span<T> to, const T* from);
+  /// Every byte of a piece of the device's memory.
+  void fill(std::span<std::byte> to, unsigned char byte);
 
   /// Splits [0, count) into pieces of `grain` items (the last may be shorter) and runs them on the device's
   /// threads, the calling one included. cpu backend only. Allocates nothing. Which thread takes which piece
   /// is not determined: results must not depend on it. An exception thrown by a piece is rethrown here.
   void for_range(std::size_t count, std::size_t grain, RangeTask task) const;
 
-  Event record();
+  /// cuda: the cudaStream_t. For kernels/device/simt.hpp.
+  void* native() const { return state_ ? state_->native() : nullptr; }
+  /// emulated: a kernel to be run in its turn. For kernels/device/simt.hpp.
+  void enqueue(std::function<void()> kernel, const char* what) { state_->enqueue(std::move(kernel), what); }
+
+  void record(Event&);
   void wait(const Event&);
   void synchronize();
 
  private:
   friend class Device;
-  explicit Stream(Device& device) : device_(&device) {}
-  void copy(void* to, const void* from, std::size_t bytes);
+  Stream(Device& device, std::shared_ptr<State> state) : device_(&device), state_(std::move(state)) {}
+  void copy(void* to, const void* from, std::size_t bytes, Copy);
   Device* device_;
+  std::shared_ptr<State> state_;  ///< none on the cpu backend
 };
 
 struct CpuOptions {
@@ -107,13 +150,22 @@ class Device {
   virtual Backend backend() const = 0;
   /// For people: "cpu (avx2, 2 threads)".
   virtual std::string description() const = 0;
+  /// GPUs: of the CPU kernels that run beside it.
   virtual CpuTier tier() const = 0;
+  /// That for_range uses; 1 on GPUs.
   virtual unsigned threads() const = 0;
+  /// GPUs: how many blocks run side by side, for cutting work up. Results don't depend on it.
+  virtual unsigned multiprocessors() const { return 1; }
+  /// GPUs: bytes that can still be allocated, about.
+  virtual std::size_t memory_free() const { return static_cast<std::size_t>(-1); }
 
-  Stream stream() { return Stream(*this); }
-  /// 64-byte aligned, zeroed. Throws std::bad_alloc.
+  Stream stream() { return {*this, make_stream()}; }
+  Event event() { return Event(make_event()); }
+  /// 64-byte aligned (GPUs: 256). Zeroed on the cpu backend, unspecified on GPUs. Throws std::bad_alloc, on
+  /// GPUs DeviceError.
   template <class T>
   Array<T> array(std::size_t n);
+  /// 64-byte aligned, zeroed.
   template <class T>
   Pinned<T> pinned(std::size_t n);
 
@@ -128,8 +180,9 @@ class Device {
   friend class Pinned;
   virtual void* allocate(MemoryKind, std::size_t bytes) = 0;
   virtual void release(MemoryKind, void*, std::size_t bytes) noexcept = 0;
-  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
-  virtual void for_range(std::size_t count, std::size_t grain, RangeTask task) = 0;
+  virtual void for_range(std::size_t count, std::size_t grain, RangeTask task);
+  virtual std::shared_ptr<Stream::State> make_stream() { return nullptr; }
+  virtual std::shared_ptr<Event::State> make_event() { return nullptr; }
 };
 
 /// What Array and Pinned share: an owned block of trivially copyable items. The device must outlive it.
@@ -209,11 +262,19 @@ Pinned<T> Device::pinned(std::size_t n) {
 }
 template <class T>
 void Stream::copy_in(Array<T>& to, const Pinned<T>& from, std::size_t count) {
-  copy(to.data(), from.data(), count * sizeof(T));
+  copy(to.data(), from.data(), count * sizeof(T), Copy::in);
 }
 template <class T>
 void Stream::copy_out(Pinned<T>& to, const Array<T>& from, std::size_t count) {
-  copy(to.data(), from.data(), count * sizeof(T));
+  copy(to.data(), from.data(), count * sizeof(T), Copy::out);
+}
+template <class T>
+void Stream::copy_in(std::span<T> to, const T* from) {
+  copy(to.data(), from, to.size_bytes(), Copy::in);
+}
+template <class T>
+void Stream::copy_out(std::span<T> to, const T* from) {
+  copy(to.data(), from, to.size_bytes(), Copy::out);
 }
 
 }  // namespace lanner

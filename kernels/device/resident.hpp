@@ -8,6 +8,10 @@
 
 namespace lanner {
 
+/// Waits until all that was put into the stream is done. Throws DeviceError where that takes half a minute: what
+/// is waited for are copies, and a device that doesn't do them hangs.
+void finish_copies(Stream&);
+
 /// The values in the device's memory, by way of pinned memory; there when it returns.
 template <class T>
 Array<T> resident_copy(Device& device, const std::vector<T>& values) {
@@ -16,7 +20,7 @@ Array<T> resident_copy(Device& device, const std::vector<T>& values) {
   Array<T> array = device.array<T>(values.size());
   Stream stream = device.stream();
   stream.copy_in(array, staged, values.size());
-  stream.synchronize();
+  finish_copies(stream);
   return array;
 }
 

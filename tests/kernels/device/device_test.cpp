@@ -52,7 +52,9 @@ TEST(Device, MemoryIsZeroedAlignedAndMovable) {
   auto back = device->pinned<float>(100);
   auto moved = std::move(array);
   stream.copy_out(back, moved, 100);
-  stream.record().synchronize();
+  Event event = device->event();
+  stream.record(event);
+  event.synchronize();
   EXPECT_EQ(back[99], 99);
   EXPECT_EQ(array.data(),
             nullptr);  // NOLINT(bugprone-use-after-move): what moving leaves behind is the point
