@@ -17,6 +17,46 @@
 
 namespace lanner {
 
+// On a GPU the same operations by their rounding: the intrinsics name it, whatever the flags.
+#if defined(__CUDA_ARCH__)
+LANNER_FORMULA float fma(float a, float b, float c) {
+  return __fmaf_rn(a, b, c);
+}
+LANNER_FORMULA double fma(double a, double b, double c) {
+  return __fma_rn(a, b, c);
+}
+LANNER_FORMULA float square_root(float x) {
+  return __fsqrt_rn(x);
+}
+LANNER_FORMULA double square_root(double x) {
+  return __dsqrt_rn(x);
+}
+/// To the nearest integer, ties to even.
+LANNER_FORMULA float round_even(float x) {
+  return ::rintf(x);
+}
+LANNER_FORMULA double round_even(double x) {
+  return ::rint(x);
+}
+LANNER_FORMULA float absolute(float x) {
+  return ::fabsf(x);
+}
+LANNER_FORMULA double absolute(double x) {
+  return ::fabs(x);
+}
+LANNER_FORMULA std::int32_t to_bits(float x) {
+  return __float_as_int(x);
+}
+LANNER_FORMULA std::int64_t to_bits(double x) {
+  return __double_as_longlong(x);
+}
+LANNER_FORMULA float from_bits(std::int32_t x) {
+  return __int_as_float(x);
+}
+LANNER_FORMULA double from_bits(std::int64_t x) {
+  return __longlong_as_double(x);
+}
+#else
 LANNER_FORMULA float fma(float a, float b, float c) {
   return __builtin_fmaf(a, b, c);
 }
@@ -36,6 +76,25 @@ LANNER_FORMULA float round_even(float x) {
 LANNER_FORMULA double round_even(double x) {
   return __builtin_rint(x);
 }
+LANNER_FORMULA float absolute(float x) {
+  return __builtin_fabsf(x);
+}
+LANNER_FORMULA double absolute(double x) {
+  return __builtin_fabs(x);
+}
+LANNER_FORMULA std::int32_t to_bits(float x) {
+  return std::bit_cast<std::int32_t>(x);
+}
+LANNER_FORMULA std::int64_t to_bits(double x) {
+  return std::bit_cast<std::int64_t>(x);
+}
+LANNER_FORMULA float from_bits(std::int32_t x) {
+  return std::bit_cast<float>(x);
+}
+LANNER_FORMULA double from_bits(std::int64_t x) {
+  return std::bit_cast<double>(x);
+}
+#endif
 LANNER_FORMULA float select(bool chosen, float yes, float no) {
   return chosen ? yes : no;
 }
@@ -54,24 +113,6 @@ LANNER_FORMULA double minimum(double a, double b) {
 }
 LANNER_FORMULA double maximum(double a, double b) {
   return a > b ? a : b;
-}
-LANNER_FORMULA float absolute(float x) {
-  return __builtin_fabsf(x);
-}
-LANNER_FORMULA double absolute(double x) {
-  return __builtin_fabs(x);
-}
-LANNER_FORMULA std::int32_t to_bits(float x) {
-  return std::bit_cast<std::int32_t>(x);
-}
-LANNER_FORMULA std::int64_t to_bits(double x) {
-  return std::bit_cast<std::int64_t>(x);
-}
-LANNER_FORMULA float from_bits(std::int32_t x) {
-  return std::bit_cast<float>(x);
-}
-LANNER_FORMULA double from_bits(std::int64_t x) {
-  return std::bit_cast<double>(x);
 }
 /// An integral value within the integer's range, as that integer; and back.
 LANNER_FORMULA std::int32_t to_integer(float x) {

@@ -9,7 +9,9 @@
 
 #include "kernels/arithmetic/environment.hpp"
 #include "kernels/arithmetic/scalar.hpp"
+#include "kernels/density/histogram_gpu.hpp"
 #include "kernels/density/histogram_layout.hpp"
+#include "kernels/device/gpu.hpp"
 #include "kernels/device/resident.hpp"
 
 namespace lanner::density {
@@ -51,11 +53,6 @@ void validate(const Histograms& histograms) {
   }
 }
 
-/// What the SIMD tiers do to place x, before they compare with an edge.
-float nearest_edge(float x, float first, float per_width, float last) {
-  return round_even(maximum(minimum((x - first) * per_width, last), 0.0f));
-}
-
 /// Whether the edge nearest to x by that arithmetic is always the one below or above x's bin. The arithmetic
 /// is monotone in x, so the two ends of each bin prove it for all values between.
 bool places_all(std::span<const float> edges, float first, float per_width) {
@@ -72,6 +69,38 @@ bool places_all(std::span<const float> edges, float first, float per_width) {
     }
   }
   return true;
+}
+
+}  // namespace
+
+std::vector<float> raised_edges(std::span<const float> edges) {
+  std::vector<float> raised(edges.begin(), edges.end());
+  raised.back() = std::nextafter(raised.back(), infinity);
+  return raised;
+}
+
+EvenEdges even_edges(std::span<const float> edges) {
+  EvenEdges even;
+  even.first = edges.front();
+  even.per_width =
+      static_cast<float>(static_cast<double>(edges.size() - 1) /
+                         (static_cast<double>(edges.back()) - static_cast<double>(edges.front())));
+  even.proven = places_all(raised_edges(edges), even.first, even.per_width);
+  return even;
+}
+
+namespace {
+
+LookUp chosen(CpuTier tier) {
+  switch (tier) {
+    case CpuTier::scalar:
+      return look_up_scalar;
+    case CpuTier::avx2:
+      return look_up_avx2;
+    case CpuTier::avx512:
+      return look_up_avx512;
+  }
+  return look_up_scalar;
 }
 
 class CpuHistograms final : public ResidentHistograms {
@@ -91,8 +120,7 @@ class CpuHistograms final : public ResidentHistograms {
     for (std::size_t j = 0; j < width; ++j) {
       const std::span<const float> edges(histograms.edges.data() + histograms.edge_begin[j],
                                          histograms.edges.data() + histograms.edge_begin[j + 1]);
-      std::vector<float> raised(edges.begin(), edges.end());
-      raised.back() = std::nextafter(raised.back(), infinity);
+      const std::vector<float> raised = raised_edges(edges);
       const int levels = std::max(4, static_cast<int>(std::bit_width(raised.size())));
       const std::size_t nodes = std::size_t{1} << levels;
 
@@ -117,11 +145,10 @@ class CpuHistograms final : public ResidentHistograms {
       FeatureHistogram feature{};
       feature.levels = levels;
       feature.last = static_cast<std::int32_t>(edges.size() - 1);
-      feature.first = edges.front();
-      feature.per_width =
-          static_cast<float>(static_cast<double>(edges.size() - 1) /
-                             (static_cast<double>(edges.back()) - static_cast<double>(edges.front())));
-      feature.even = places_all(raised, feature.first, feature.per_width);
+      const EvenEdges even = even_edges(edges);
+      feature.even = even.proven;
+      feature.first = even.first;
+      feature.per_width = even.per_width;
       features.push_back(feature);
     }
 
@@ -135,45 +162,43 @@ class CpuHistograms final : public ResidentHistograms {
   }
 
   std::size_t width() const override { return features_.size(); }
-  HistogramTables tables() const { return {features_.data(), features_.size()}; }
+
+  void look_up(Stream& stream, Rows rows, float* scores, MutableRows parts) const override {
+    const HistogramTables tables{features_.data(), features_.size()};
+    const LookUp look_up_rows = chosen(stream.tier());
+    auto task = [&](std::size_t begin, std::size_t end, unsigned) {
+      MutableRows piece = parts;
+      if (parts.data) piece.data = parts.row(begin);
+      look_up_rows(tables, rows.slice(begin, end), scores + begin, piece);
+    };
+    stream.for_range(rows.count, rows_a_piece_of_work, task);
+  }
 
  private:
   Array<float> values_;
   Array<FeatureHistogram> features_;
 };
 
-LookUp chosen(CpuTier tier) {
-  switch (tier) {
-    case CpuTier::scalar:
-      return look_up_scalar;
-    case CpuTier::avx2:
-      return look_up_avx2;
-    case CpuTier::avx512:
-      return look_up_avx512;
-  }
-  return look_up_scalar;
-}
-
 }  // namespace
 
 std::shared_ptr<const ResidentHistograms> make_histograms(Device& device, const Histograms& histograms) {
   validate(histograms);
-  if (device.backend() != Backend::cpu)
-    throw std::invalid_argument("histograms: none for backend " + std::string(name(device.backend())));
   const FloatEnvironment environment;
-  return std::make_shared<CpuHistograms>(device, histograms);
+  if (device.backend() == Backend::cpu) return std::make_shared<CpuHistograms>(device, histograms);
+  return LANNER_ON_GPU(device, make_histograms, device, histograms);
 }
 
 void look_up(Stream& stream, const ResidentHistograms& histograms, Rows rows, std::span<float> scores,
              MutableRows parts) {
-  const HistogramTables tables = static_cast<const CpuHistograms&>(histograms).tables();
-  const LookUp look_up_rows = chosen(stream.tier());
-  auto task = [&](std::size_t begin, std::size_t end, unsigned) {
-    MutableRows piece = parts;
-    if (parts.data) piece.data = parts.row(begin);
-    look_up_rows(tables, rows.slice(begin, end), scores.data() + begin, piece);
-  };
-  stream.for_range(rows.count, rows_a_piece_of_work, task);
+  if (rows.count == 0) return;
+  const auto refuse = [](const std::string& reason) { throw std::invalid_argument("histograms: " + reason); };
+  if (rows.width != histograms.width() || rows.stride < rows.width)
+    refuse("rows have " + std::to_string(rows.width) + " features, the histograms " +
+           std::to_string(histograms.width()));
+  if (scores.size() < rows.count) refuse("there is no room for every row's score");
+  if (parts.data && (parts.count < rows.count || parts.width != rows.width))
+    refuse("there is no room for every row's parts");
+  histograms.look_up(stream, rows, scores.data(), parts);
 }
 
 }  // namespace lanner::density

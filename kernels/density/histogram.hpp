@@ -30,11 +30,14 @@ class ResidentHistograms {
  public:
   virtual ~ResidentHistograms() = default;
   virtual std::size_t width() const = 0;
+  /// What the function below calls once it has checked the request: at least one row.
+  virtual void look_up(Stream&, Rows rows, float* scores, MutableRows parts) const = 0;
 };
 /// Throws std::invalid_argument for shapes or values that don't fit the description above.
 std::shared_ptr<const ResidentHistograms> make_histograms(Device&, const Histograms&);
 
-/// scores [n]; parts [n, d] (each feature's penalty) or data == nullptr. Allocates nothing.
+/// scores [n]; parts [n, d] (each feature's penalty) or data == nullptr. Throws std::invalid_argument
+/// for shapes that don't fit. Allocates nothing.
 void look_up(Stream&, const ResidentHistograms&, Rows rows, std::span<float> scores, MutableRows parts);
 
 }  // namespace lanner::density

@@ -7,10 +7,29 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <vector>
 
+#include "kernels/arithmetic/scalar.hpp"
 #include "kernels/rows.hpp"
 
 namespace lanner::density {
+
+/// The edges with the last one raised.
+std::vector<float> raised_edges(std::span<const float> edges);
+
+/// Bins of equal width, or nearly so, are found without a search.
+struct EvenEdges {
+  float first = 0, per_width = 0;
+  bool proven = false;  ///< for these very edges: the bin is always nearest_edge, or the next one
+};
+EvenEdges even_edges(std::span<const float> edges);
+
+/// The edge nearest to x where edges stand evenly, within [0, last]; it decides between the bins on its
+/// sides.
+LANNER_FORMULA float nearest_edge(float x, float first, float per_width, float last) {
+  return round_even(maximum(minimum((x - first) * per_width, last), 0.0f));
+}
 
 struct FeatureHistogram {
   const float* edges;      ///< [b + 1], the last raised

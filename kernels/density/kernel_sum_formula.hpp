@@ -73,6 +73,12 @@ LANNER_FORMULA F near_term(F t) {
   return select(t >= F(-cutoff), term(t), F(0.0f));
 }
 
+/// How far a value lies outside a block's bounding box in one feature: no further than from any of its rows.
+template <class F>
+LANNER_FORMULA F box_gap(F low, F high, F x) {
+  return maximum(maximum(low - x, x - high), F(0.0f));
+}
+
 LANNER_FORMULA bool dropped(float block_largest, float overall_largest) {
   return static_cast<double>(block_largest) - static_cast<double>(overall_largest) <
          -static_cast<double>(cutoff);
@@ -86,6 +92,13 @@ LANNER_FORMULA D block_factor(D below_largest) {
 
 LANNER_FORMULA double log_sum(float overall_largest, double total) {
   return static_cast<double>(overall_largest) * ln2 + log(total);
+}
+
+/// The score of a density detector, within the finite floats.
+LANNER_FORMULA float negative_log_density(double log_kernel_sum, double lowest, double log_rows) {
+  constexpr auto most = static_cast<double>(largest);
+  const double score = lowest + (log_rows - log_kernel_sum);
+  return static_cast<float>(maximum(minimum(score, most), -most));
 }
 
 /// The fixed tree; `values` is used up.

@@ -32,7 +32,9 @@ struct Tables {
   float scale = 0;                       ///< log2(e) / (2 h^2)
   double attraction_scale = 0;           ///< 1 / (2 h^2)
 
-  const float* block_values(std::size_t block) const { return values + block * block_rows * width; }
+  LANNER_FORMULA const float* block_values(std::size_t block) const {
+    return values + block * block_rows * width;
+  }
   std::size_t rows_in(std::size_t block) const { return block + 1 < blocks ? block_rows : last_block_rows; }
 };
 

@@ -190,8 +190,7 @@ struct Kernel {
       for (std::size_t j = 0; j < tables.width; ++j) {
         const F x(query[j]);
         for (std::size_t v = 0; v < 2; ++v) {
-          const F gap =
-              maximum(maximum(F::load(low + v * width) - x, x - F::load(high + v * width)), F(0.0f));
+          const F gap = box_gap(F::load(low + v * width), F::load(high + v * width), x);
           s[v] = fma(gap, gap, s[v]);
         }
         low += tables.block_stride;

@@ -1,11 +1,10 @@
-// The formulas of one value that every tier shares, for a float or a register of floats.
+// The formulas of one value that every tier and backend shares, for a float or a register of floats.
 #pragma once
 
 #include <limits>
 
 #include "kernels/arithmetic/elementary.hpp"
 #include "kernels/arithmetic/scalar.hpp"
-#include "kernels/simd/lanes.hpp"
 
 namespace lanner::mlp {
 
@@ -14,22 +13,22 @@ inline constexpr float largest = std::numeric_limits<float>::max();
 /// Both bounds: a chain that overflowed stands at an infinity, never at NaN (its factors are finite, and a
 /// fused product is exact, so that no chain adds unlike infinities).
 template <class F>
-LANNER_INLINE F saturate(F a) {
+LANNER_FORMULA F saturate(F a) {
   return minimum(maximum(a, F(-largest)), F(largest));
 }
 
 template <class F>
-LANNER_INLINE F rectify(F a) {
+LANNER_FORMULA F rectify(F a) {
   return minimum(maximum(a, F(0.0f)), F(largest));
 }
 
 template <class F>
-LANNER_INLINE F standardised(F x, F shift, F scale, F limit) {
+LANNER_FORMULA F standardised(F x, F shift, F scale, F limit) {
   return minimum(maximum((x - shift) * scale, -limit), limit);
 }
 
 template <class F>
-LANNER_INLINE F hyperbolic_tangent(F saturated) {
+LANNER_FORMULA F hyperbolic_tangent(F saturated) {
   return lanner::tanh(saturated);
 }
 

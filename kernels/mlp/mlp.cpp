@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels/device/gpu.hpp"
+#include "kernels/mlp/forward_gpu.hpp"
 #include "kernels/mlp/packed.hpp"
 
 namespace lanner::mlp {
@@ -87,12 +89,18 @@ class CpuNetwork final : public ResidentNetwork {
     return threads_ * network_.scratch * sizeof(float) + alignment;
   }
 
+  void forward(Stream& stream, Rows rows, std::span<std::byte> workspace, MutableRows out) const override {
+    run(stream, {{}, rows, out, nullptr, {}}, workspace);
+  }
+  void reconstruction_error(Stream& stream, Rows rows, std::span<std::byte> workspace, std::span<float> error,
+                            MutableRows parts) const override {
+    run(stream, {{}, rows, {}, error.data(), parts}, workspace);
+  }
+
+ private:
   void run(Stream& stream, ForwardTask task, std::span<std::byte> workspace) const {
     if (stream.backend() != Backend::cpu || stream.tier() != tier_ || stream.device().threads() != threads_)
       throw std::invalid_argument("mlp: the network is resident on another device");
-    if (workspace.size() < workspace_bytes(task.rows.count))
-      throw std::invalid_argument("mlp: the workspace has " + std::to_string(workspace.size()) +
-                                  " bytes, needs " + std::to_string(workspace_bytes(task.rows.count)));
     task.network = network_;
     void* memory = workspace.data();
     std::size_t size = workspace.size();
@@ -104,7 +112,6 @@ class CpuNetwork final : public ResidentNetwork {
     stream.for_range(task.rows.count, grain(), piece);
   }
 
- private:
   // Rows enough to be worth a thread's while (about 50 microseconds), in whole tiles.
   std::size_t grain() const { return round_up(2'000'000 / operations_ + 1, forward_.shape.rows); }
 
@@ -116,12 +123,6 @@ class CpuNetwork final : public ResidentNetwork {
   std::vector<PackedLayer> layers_;
   PackedNetwork network_;
 };
-
-const CpuNetwork& on_cpu(const ResidentNetwork& network) {
-  const auto* here = dynamic_cast<const CpuNetwork*>(&network);
-  if (!here) throw std::invalid_argument("mlp: the network is resident on another device");
-  return *here;
-}
 
 bool all_finite(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
@@ -138,6 +139,12 @@ void check_output(Rows out, std::size_t count, std::size_t width) {
     throw std::invalid_argument("mlp: the output is [" + std::to_string(out.count) + ", " +
                                 std::to_string(out.width) + "], needs [" + std::to_string(count) + ", " +
                                 std::to_string(width) + "]");
+}
+
+void check_workspace(const ResidentNetwork& network, std::size_t rows, std::span<std::byte> workspace) {
+  if (workspace.size() < network.workspace_bytes(rows))
+    throw std::invalid_argument("mlp: the workspace has " + std::to_string(workspace.size()) +
+                                " bytes, needs " + std::to_string(network.workspace_bytes(rows)));
 }
 
 }  // namespace
@@ -178,8 +185,7 @@ void validate(const Network& network) {
 
 std::shared_ptr<const ResidentNetwork> make_resident(Device& device, const Network& network) {
   validate(network);
-  if (device.backend() != Backend::cpu)
-    throw std::invalid_argument("mlp: no backend for " + device.description());
+  if (device.backend() != Backend::cpu) return LANNER_ON_GPU(device, make_resident, device, network);
   return std::make_shared<CpuNetwork>(device, network);
 }
 
@@ -187,7 +193,8 @@ void forward(Stream& stream, const ResidentNetwork& network, Rows rows, std::spa
              MutableRows out) {
   check_rows(network, rows);
   check_output(out, rows.count, network.outputs());
-  on_cpu(network).run(stream, {{}, rows, out, nullptr, {}}, workspace);
+  check_workspace(network, rows.count, workspace);
+  network.forward(stream, rows, workspace, out);
 }
 
 void reconstruction_error(Stream& stream, const ResidentNetwork& network, Rows rows,
@@ -198,7 +205,8 @@ void reconstruction_error(Stream& stream, const ResidentNetwork& network, Rows r
   if (error.size() != rows.count) throw std::invalid_argument("mlp: one error a row");
   if (parts.data) check_output(parts, rows.count, rows.width);
   if (rows.count == 0) return;
-  on_cpu(network).run(stream, {{}, rows, {}, error.data(), parts}, workspace);
+  check_workspace(network, rows.count, workspace);
+  network.reconstruction_error(stream, rows, workspace, error, parts);
 }
 
 }  // namespace lanner::mlp

@@ -54,12 +54,16 @@ struct Network {
 /// Throws std::invalid_argument where shapes don't chain, are zero, or a value isn't finite.
 void validate(const Network&);
 
+/// What a backend does; called by the functions below once shapes and sizes are known to fit.
 class ResidentNetwork {
  public:
   virtual ~ResidentNetwork() = default;
   virtual std::size_t inputs() const = 0;
   virtual std::size_t outputs() const = 0;
   virtual std::size_t workspace_bytes(std::size_t rows) const = 0;
+  virtual void forward(Stream&, Rows rows, std::span<std::byte> workspace, MutableRows out) const = 0;
+  virtual void reconstruction_error(Stream&, Rows rows, std::span<std::byte> workspace,
+                                    std::span<float> error, MutableRows parts) const = 0;
 };
 std::shared_ptr<const ResidentNetwork> make_resident(Device&, const Network&);
 
@@ -97,8 +101,8 @@ using TrainingProgress = std::function<void(int, double, double)>;
 /// rows: at least 1, finite. floor(validation_share * rows) of them are held out. Weights start as in He et
 /// al. 2015 (rectifier) or Glorot & Bengio 2010 (others), uniform; the last layer has no activation. The
 /// weights of the best validation epoch are returned, or the last ones where no rows were held out; they are
-/// always finite (gradients saturate at 1e18). Throws std::invalid_argument for settings out of range and
-/// rows that don't fit.
+/// always finite (gradients saturate at 1e18). Throws std::invalid_argument for settings out of range, rows
+/// that don't fit, and a device that isn't a CPU (fit there, and make the network resident on the GPU).
 Network train(Device&, Rows rows, const Training&, const TrainingProgress&, TrainingReport* report = nullptr);
 
 }  // namespace lanner::mlp

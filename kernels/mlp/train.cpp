@@ -228,6 +228,11 @@ class Trainee {
   double power1_ = 1, power2_ = 1;
 };
 
+void check(const Device& device) {
+  if (device.backend() != Backend::cpu)
+    throw std::invalid_argument("mlp: no training on " + device.description() + ", only on a cpu device");
+}
+
 void check(const Training& training, Rows rows) {
   const auto refuse = [](const std::string& why) {
     throw std::invalid_argument("mlp: training needs " + why);
@@ -275,6 +280,7 @@ Network initial_network(const Training& training, Random& random) {
 }  // namespace
 
 Network gradient(Device& device, const Network& network, Rows rows, double* error) {
+  check(device);
   FloatEnvironment environment;
   Trainee trainee(device, network, rows.count);
   for (std::size_t i = 0; i < rows.count; ++i) trainee.put(i, rows.row(i));
@@ -286,8 +292,7 @@ Network gradient(Device& device, const Network& network, Rows rows, double* erro
 Network train(Device& device, Rows rows, const Training& training, const TrainingProgress& progress,
               TrainingReport* report) {
   check(training, rows);
-  if (device.backend() != Backend::cpu)
-    throw std::invalid_argument("mlp: no training on " + device.description());
+  check(device);
   FloatEnvironment environment;
   Random random(training.seed);
   const Network start = initial_network(training, random);

@@ -3,18 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
-#include <stdexcept>
-#include <string>
 #include <vector>
 
 #include "kernels/arithmetic/environment.hpp"
 #include "kernels/arithmetic/scalar.hpp"
+#include "kernels/nearest/index_gpu.hpp"
+#include "kernels/nearest/kd_order.hpp"
 
 namespace lanner::nearest {
 namespace {
-
-constexpr std::size_t cell_rows_max = 256;
 
 std::size_t padded(std::size_t n, std::size_t to) {
   return (n + to - 1) / to * to;
@@ -25,89 +22,12 @@ void fill(Device& device, Array<T>& array, std::size_t n) {
   array = device.array<T>(n);
 }
 
-void check(const ReferenceSet& set) {
-  const std::size_t n = set.distinct();
-  if (n == 0 || set.width == 0)
-    throw std::invalid_argument("nearest: an index needs at least one reference row");
-  if (set.width > screen_width_max)
-    throw std::invalid_argument("nearest: rows of " + std::to_string(set.width) +
-                                " features, allowed: up to " + std::to_string(screen_width_max));
-  if (set.values.size() != n * set.width || set.member_begin.size() != n + 1 || set.member_begin[0] != 0 ||
-      set.member_begin[n] != set.members.size())
-    throw std::invalid_argument("nearest: the reference set's parts do not fit together");
-  for (std::size_t i = 0; i < n; ++i)
-    if (set.weight[i] == 0 || set.member_begin[i] > set.member_begin[i + 1] ||
-        set.weight[i] != set.member_begin[i + 1] - set.member_begin[i])
-      throw std::invalid_argument("nearest: a row's weight is not the number of its members");
-  for (float value : set.values)
-    if (!std::isfinite(value)) throw std::invalid_argument("nearest: reference values must be finite");
-}
-
-// Orders rows by halving along the feature of greatest variance until a part fits a cell. Every cell but the
-// last is full to a multiple of `granule`, so that padding stays below one granule in all.
-class KdOrder {
- public:
-  KdOrder(const ReferenceSet& set, std::size_t granule)
-      : set_(set), granule_(granule), order(set.distinct()) {
-    std::iota(order.begin(), order.end(), 0u);
-    divide(0, order.size());
-  }
-
- private:
-  const ReferenceSet& set_;
-  std::size_t granule_;
-
- public:
-  std::vector<std::uint32_t> order;
-  std::vector<std::size_t> begins;  // of the cells
-
- private:
-  float value(std::uint32_t row, std::size_t j) const { return set_.values[row * set_.width + j]; }
-
-  void divide(std::size_t begin, std::size_t end) {
-    if (end - begin <= cell_rows_max) {
-      begins.push_back(begin);
-      return;
-    }
-    const std::size_t j = widest(begin, end);
-    const std::size_t middle = begin + padded((end - begin) / 2, granule_);
-    std::nth_element(order.begin() + begin, order.begin() + middle, order.begin() + end,
-                     [&](std::uint32_t a, std::uint32_t b) { return value(a, j) < value(b, j); });
-    divide(begin, middle);
-    divide(middle, end);
-  }
-
-  // By a sample: the choice only decides how fast the search is.
-  std::size_t widest(std::size_t begin, std::size_t end) const {
-    const std::size_t step = std::max<std::size_t>(1, (end - begin) / 500);
-    std::vector<double> mean(set_.width, 0), square(set_.width, 0);
-    double count = 0;
-    for (std::size_t i = begin; i < end; i += step) {
-      ++count;
-      for (std::size_t j = 0; j < set_.width; ++j) {
-        const double x = value(order[i], j), d = x - mean[j];
-        mean[j] += d / count;
-        square[j] += d * (x - mean[j]);
-      }
-    }
-    return static_cast<std::size_t>(std::max_element(square.begin(), square.end()) - square.begin());
-  }
-};
-
-float scale_for(const ReferenceSet& set) {
-  float largest = 0;
-  for (float value : set.values) largest = std::max(largest, std::fabs(value));
-  if (largest == 0) return 1;
-  return std::ldexp(1.0f, std::min(126, scaled_exponent - std::ilogb(largest)));
-}
-
 }  // namespace
 
 std::shared_ptr<const Index> make_index(Device& device, const ReferenceSet& set) {
-  check(set);
-  if (device.backend() != Backend::cpu)
-    throw std::invalid_argument("nearest: no kernels for " + device.description());
+  check_reference(set);
   FloatEnvironment environment;
+  if (device.backend() != Backend::cpu) return make_gpu_index(device, set);
   return std::make_shared<CpuIndex>(device, set);
 }
 

@@ -62,6 +62,7 @@ class CpuIndex final : public Index {
   std::size_t rows() const override { return view_.original; }
   std::size_t width() const override { return view_.width; }
   std::size_t workspace_bytes(std::size_t queries, std::size_t k, Count) const override;
+  void answer(Stream&, const Request&) const override;
 
   const IndexView& view() const { return view_; }
   CpuTier tier() const { return tier_; }

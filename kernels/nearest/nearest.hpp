@@ -44,6 +44,8 @@ std::vector<std::uint32_t> distinct_of_rows(const ReferenceSet&);
 /// cannot make a k-distance of zero.
 enum class Count { rows, distinct };
 
+struct Request;  // kernels/nearest/request.hpp
+
 /// A reference set made resident on a device.
 class Index {
  public:
@@ -53,9 +55,12 @@ class Index {
   virtual std::size_t width() const = 0;
   /// Bytes of device memory that a search of `queries` queries needs.
   virtual std::size_t workspace_bytes(std::size_t queries, std::size_t k, Count) const = 0;
+  /// What search and distances do once shapes are checked.
+  virtual void answer(Stream&, const Request&) const = 0;
 };
 
-/// Copies what it needs. Throws std::invalid_argument for an empty set.
+/// Copies what it needs; a set that a GPU has no memory for stays in pinned memory, and every search streams
+/// it through the workspace. Throws std::invalid_argument for an empty set.
 std::shared_ptr<const Index> make_index(Device&, const ReferenceSet&);
 
 inline constexpr std::uint32_t no_self = std::numeric_limits<std::uint32_t>::max();
@@ -72,11 +77,11 @@ struct Neighbours {
   std::uint32_t* count = nullptr;  ///< [queries]
 };
 
-/// The k >= 1 nearest. `self`: empty, or for each query the distinct row that it is itself (no_self if none):
-/// one original row of it (Count::rows), or the whole distinct row (Count::distinct), is left out, as when
-/// training rows are scored against each other. Where distances tie at the k-th place the original rows of
-/// lowest index are taken. The answer does not depend on the batch, the threads or the tier. Allocates
-/// nothing.
+/// The k >= 1 nearest. Queries, self, workspace and answers are memory of the stream's device. `self`: empty,
+/// or for each query the distinct row that it is itself (no_self if none): one original row of it
+/// (Count::rows), or the whole distinct row (Count::distinct), is left out, as when training rows are scored
+/// against each other. Where distances tie at the k-th place the original rows of lowest index are taken. The
+/// answer does not depend on the batch, the threads or the tier. Allocates nothing.
 void search(Stream&, const Index&, Rows queries, std::size_t k, Count count,
             std::span<const std::uint32_t> self, std::span<std::byte> workspace, Neighbours out);
 

@@ -24,10 +24,10 @@ struct ScreenBound {
 };
 
 /// Relative error of a sum of `width` products and a bias against the sum of their magnitudes: 2^-23 for
-/// every operation a term may pass (truncation, not only rounding), and a quarter more for units that align
-/// blocks of four or more terms to the largest.
+/// every operation a term may pass (truncation, not only rounding), and a little over a quarter more for
+/// units that align blocks of four or more terms to the largest.
 constexpr double screen_sum_error(std::size_t width) {
-  return (1.25 * static_cast<double>(width) + 8) * 0x1p-23;
+  return (1.27 * static_cast<double>(width) + 8) * 0x1p-23;
 }
 
 constexpr ScreenBound screen_bound(std::size_t width) {
@@ -36,7 +36,11 @@ constexpr ScreenBound screen_bound(std::size_t width) {
 }
 
 // Always inlined: the SIMD tiers' files must not leave copies of them that other code could link to.
+#if defined(__CUDACC__)
+#define LANNER_SCREEN __host__ __device__ __forceinline__
+#else
 #define LANNER_SCREEN [[gnu::always_inline]] inline
+#endif
 
 // Without branches, which nobody could predict.
 

@@ -9,30 +9,12 @@
 namespace lanner::nearest {
 namespace {
 
-constexpr std::size_t alignment = 64;
 constexpr std::size_t group_max = 1024;
 constexpr std::size_t group_bytes = std::size_t{8} << 20;
 
 std::size_t padded(std::size_t n, std::size_t to) {
   return (n + to - 1) / to * to;
 }
-
-// Hands out parts of a block one after the other; without a block it only counts.
-class Carver {
- public:
-  explicit Carver(std::byte* memory) : memory_(memory) {}
-  template <class T>
-  T* take(std::size_t n) {
-    T* at = memory_ ? reinterpret_cast<T*>(memory_ + used_) : nullptr;
-    used_ += padded(n * sizeof(T), alignment);
-    return at;
-  }
-  std::size_t used() const { return used_; }
-
- private:
-  std::byte* memory_;
-  std::size_t used_ = 0;
-};
 
 std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::byte* memory,
                   Scratch& scratch) {
@@ -68,47 +50,19 @@ std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::
   return carver.used();
 }
 
-void check_search(const CpuIndex& index, Rows queries, std::size_t k, std::span<const std::uint32_t> self) {
-  const auto fail = [](const std::string& what) { throw std::invalid_argument("nearest: " + what); };
-  if (k == 0) fail("k must be at least 1");
+[[noreturn]] void fail(const std::string& what) {
+  throw std::invalid_argument("nearest: " + what);
+}
+
+void answer(Stream& stream, const Index& index, const Request& request) {
+  if (request.k == 0) fail("k must be at least 1");
+  const Rows& queries = request.queries;
   if (queries.count && (queries.width != index.width() || queries.stride < queries.width))
     fail("queries have " + std::to_string(queries.width) + " features, the index " +
          std::to_string(index.width()));
-  if (!self.empty() && self.size() != queries.count)
+  if (!request.self.empty() && request.self.size() != queries.count)
     fail("self must name a row for every query, or be empty");
-  for (std::uint32_t row : self)
-    if (row != no_self && row >= index.distinct()) fail("self names a row that the index does not have");
-}
-
-void run(Stream& stream, const Index& any_index, Job& job, std::span<const std::uint32_t> self,
-         std::span<std::byte> workspace) {
-  const auto* index = dynamic_cast<const CpuIndex*>(&any_index);
-  if (!index) throw std::invalid_argument("nearest: the index belongs to another backend than the stream");
-  check_search(*index, job.queries, job.k, self);
-  if (job.queries.count == 0) return;
-  job.index = index->view();
-  job.plan = plan_search(*index, job.queries.count, job.k, job.count);
-  job.weighted = job.count == Count::rows && job.index.repeated;
-  job.self = self.empty() ? nullptr : self.data();
-
-  const auto address = reinterpret_cast<std::uintptr_t>(workspace.data());
-  const std::size_t skipped = padded(address, alignment) - address;
-  if (stream.device().threads() > index->threads())
-    throw std::invalid_argument(
-        "nearest: the stream has more threads than the device that the index was made for");
-  if (workspace.size() < skipped + job.plan.bytes * index->threads())
-    throw std::invalid_argument("nearest: the workspace is too small");
-  std::byte* const memory = workspace.data() + skipped;
-
-  auto* const group = index->tier() == CpuTier::scalar ? search_group_scalar
-                      : index->tier() == CpuTier::avx2 ? search_group_avx2
-                                                       : search_group_avx512;
-  auto piece = [&](std::size_t begin, std::size_t end, unsigned worker) {
-    Scratch scratch{};
-    carve(job.index, job.plan, index->tier() != CpuTier::scalar, memory + job.plan.bytes * worker, scratch);
-    group(job, scratch, begin, end);
-  };
-  stream.for_range(job.queries.count, job.plan.group, piece);
+  if (queries.count) index.answer(stream, request);
 }
 
 }  // namespace
@@ -144,31 +98,57 @@ Plan plan_search(const CpuIndex& index, std::size_t queries, std::size_t k, Coun
 
 std::size_t CpuIndex::workspace_bytes(std::size_t queries, std::size_t k, Count count) const {
   if (queries == 0 || k == 0) return 0;
-  return plan_search(*this, queries, k, count).bytes * threads_ + alignment;
+  return plan_search(*this, queries, k, count).bytes * threads_ + workspace_alignment;
+}
+
+void CpuIndex::answer(Stream& stream, const Request& request) const {
+  if (stream.backend() != Backend::cpu) fail("the index belongs to another backend than the stream");
+  if (stream.device().threads() > threads_)
+    fail("the stream has more threads than the device that the index was made for");
+  for (std::uint32_t row : request.self)
+    if (row != no_self && row >= distinct()) fail("self names a row that the index does not have");
+
+  Job job;
+  job.index = view_;
+  job.plan = plan_search(*this, request.queries.count, request.k, request.count);
+  job.queries = request.queries;
+  job.k = request.k;
+  job.count = request.count;
+  job.weighted = request.count == Count::rows && view_.repeated;
+  job.self = request.self.empty() ? nullptr : request.self.data();
+  job.neighbours = request.neighbours;
+  job.summary = request.summary;
+  job.summarise = request.summarise;
+  std::byte* const memory = aligned_workspace(request.workspace, job.plan.bytes * threads_);
+
+  auto* const group = tier_ == CpuTier::scalar ? search_group_scalar
+                      : tier_ == CpuTier::avx2 ? search_group_avx2
+                                               : search_group_avx512;
+  auto piece = [&](std::size_t begin, std::size_t end, unsigned worker) {
+    Scratch scratch{};
+    carve(job.index, job.plan, tier_ != CpuTier::scalar, memory + job.plan.bytes * worker, scratch);
+    group(job, scratch, begin, end);
+  };
+  stream.for_range(job.queries.count, job.plan.group, piece);
+}
+
+std::byte* aligned_workspace(std::span<std::byte> workspace, std::size_t bytes) {
+  const auto address = reinterpret_cast<std::uintptr_t>(workspace.data());
+  const std::size_t skipped = padded(address, workspace_alignment) - address;
+  if (workspace.size() < skipped + bytes) fail("the workspace is too small");
+  return workspace.data() + skipped;
 }
 
 void search(Stream& stream, const Index& index, Rows queries, std::size_t k, Count count,
             std::span<const std::uint32_t> self, std::span<std::byte> workspace, Neighbours out) {
-  if (out.k != k) throw std::invalid_argument("nearest: room for another k than is asked for");
-  Job job;
-  job.queries = queries;
-  job.k = k;
-  job.count = count;
-  job.neighbours = out;
-  run(stream, index, job, self, workspace);
+  if (out.k != k) fail("room for another k than is asked for");
+  answer(stream, index, {queries, k, count, self, workspace, out});
 }
 
 void distances(Stream& stream, const Index& index, Rows queries, std::size_t k, Count count, Summary summary,
                std::span<const std::uint32_t> self, std::span<std::byte> workspace, std::span<float> out) {
-  if (out.size() < queries.count)
-    throw std::invalid_argument("nearest: room for fewer distances than queries");
-  Job job;
-  job.queries = queries;
-  job.k = k;
-  job.count = count;
-  job.summary = out.data();
-  job.summarise = summary;
-  run(stream, index, job, self, workspace);
+  if (out.size() < queries.count) fail("room for fewer distances than queries");
+  answer(stream, index, {queries, k, count, self, workspace, {}, out.data(), summary});
 }
 
 }  // namespace lanner::nearest

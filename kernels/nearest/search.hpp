@@ -11,16 +11,9 @@
 #include <span>
 
 #include "kernels/nearest/index.hpp"
-#include "kernels/nearest/nearest.hpp"
+#include "kernels/nearest/request.hpp"
 
 namespace lanner::nearest {
-
-/// A row whose distance is known. `weight`: how many original rows it stands for, less the query itself.
-struct Settled {
-  double squared;
-  std::uint32_t row;
-  std::uint32_t weight;
-};
 
 /// Queries are taken by tiles, whose rows have this many features side by side, so that a kernel addresses
 /// every row of a tile from one pointer.

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "kernels/arithmetic/scalar.hpp"
+#include "kernels/nearest/distance_formula.hpp"
 #include "kernels/nearest/search.hpp"
 
 namespace lanner::nearest {
@@ -36,11 +37,6 @@ Settled* in_order(Settled* entries, std::size_t count, const Scratch& scratch) {
   for (std::size_t i = 0, begin = 0; i < count; begin = end[i++])
     if (end[i] - begin > 1) std::sort(scratch.sorted + begin, scratch.sorted + end[i], before);
   return scratch.sorted;
-}
-
-float distance_of(double squared) {
-  const auto distance = static_cast<float>(square_root(squared));
-  return std::isfinite(distance) ? distance : std::numeric_limits<float>::max();
 }
 
 // The original rows that a distinct row may give. Where the query itself is to be left out, the last of them

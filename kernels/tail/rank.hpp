@@ -6,9 +6,6 @@
 // part them, the run is long and is halved first.)
 #pragma once
 
-#include <emmintrin.h>
-
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -41,8 +38,9 @@ struct RankTables {
   std::uint32_t longest = 0;   ///< most distinct scores in a cell
   std::uint32_t halvings = 0;  ///< to cut the longest cell down to a short run
 
-  /// Index of the first distinct score >= s (the number of them where none is).
-  [[gnu::always_inline]] std::uint32_t first_at_least(float s) const {
+  /// Where the run begins that has the first distinct score >= s (or their end, where none is): all before it
+  /// are smaller.
+  LANNER_FORMULA std::uint32_t run_for(float s) const {
     const std::uint32_t key = ordered_key(minimum(maximum(s, smallest), largest)) - lowest;
     const Piece piece = pieces[key >> piece_shift];
     std::uint32_t i = cells[piece.offset + (key >> piece.shift)];
@@ -52,13 +50,7 @@ struct RankTables {
       i += half & (0u - static_cast<std::uint32_t>(distinct[i + half - 1] < s));
       length -= half;
     }
-    while (true) {
-      const __m128 smaller = _mm_cmplt_ps(_mm_loadu_ps(distinct + i), _mm_set1_ps(s));
-      const auto run =
-          static_cast<std::uint32_t>(std::countr_one(static_cast<unsigned>(_mm_movemask_ps(smaller))));
-      i += run;
-      if (run < compared_at_once) return i;
-    }
+    return i;
   }
 };
 

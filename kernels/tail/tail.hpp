@@ -30,9 +30,12 @@ struct Calibration {
   Pareto pareto;
 };
 
+/// What a backend does; called by p_values below.
 class ResidentTail {
  public:
   virtual ~ResidentTail() = default;
+  virtual void p_values(Stream&, std::span<const float> scores, std::span<double> p_values,
+                        std::span<std::uint8_t> extrapolated) const = 0;
 };
 /// Throws std::invalid_argument where scores are empty, unsorted or not finite.
 std::shared_ptr<const ResidentTail> make_tail(Device&, const Calibration&);

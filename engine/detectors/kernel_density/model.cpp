@@ -8,15 +8,12 @@
 
 #include "engine/detectors/kernel_density/scorer.hpp"
 #include "engine/detectors/references.hpp"
+#include "kernels/density/kernel_sum_formula.hpp"
 
 namespace lanner::engine::kernel_density {
 
 double lowest_score(std::size_t width, double bandwidth) {
   return static_cast<double>(width) / 2 * std::log(2 * std::numbers::pi * bandwidth * bandwidth);
-}
-
-float score_of(double log_kernel_sum, std::size_t rows, double lowest) {
-  return finite_float(lowest + (std::log(static_cast<double>(rows)) - log_kernel_sum));
 }
 
 Model::Model(nearest::ReferenceSet references, double bandwidth)
@@ -53,7 +50,9 @@ std::vector<float> Model::leave_one_out_scores(Device& device) const {
   Stream stream = device.stream();
   density::log_kernel_sum(stream, *kernel, references_->view(), self, workspace.span(), sums);
   std::vector<float> scores(distinct);
-  for (std::size_t i = 0; i < distinct; ++i) scores[i] = score_of(sums[i], rows - 1, lowest);
+  const double log_rows = std::log(static_cast<double>(rows - 1));
+  for (std::size_t i = 0; i < distinct; ++i)
+    scores[i] = density::kernel_sum::negative_log_density(sums[i], lowest, log_rows);
   return for_every_row(*references_, scores);
 }
 

@@ -14,9 +14,6 @@ inline constexpr double bandwidth_least = 1e-18, bandwidth_most = 1e18;
 /// -log of the density where all training rows lie at the row itself: (d / 2) log(2 pi h^2). No score is
 /// lower.
 double lowest_score(std::size_t width, double bandwidth);
-/// -log density, from the log of the kernel sum over `rows` training rows.
-float score_of(double log_kernel_sum, std::size_t rows, double lowest);
-
 class Model final : public Fitted {
  public:
   Model(nearest::ReferenceSet references, double bandwidth);

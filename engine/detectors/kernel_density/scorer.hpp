@@ -24,7 +24,7 @@ class DensityScorer final : public Scorer {
 
  private:
   std::shared_ptr<const density::ResidentKernelSum> kernel_;
-  std::size_t rows_;
+  double log_rows_;
   double lowest_;
   float base_;
 };

@@ -6,6 +6,7 @@
 #include "engine/detectors/local_outlier_factor/local_outlier_factor.hpp"
 #include "engine/detectors/local_outlier_factor/model.hpp"
 #include "engine/detectors/references.hpp"
+#include "kernels/density/reachability_formula.hpp"
 
 namespace lanner::engine::local_outlier_factor {
 namespace {
@@ -37,13 +38,13 @@ void learn_densities(Device& device, Learned& learned, const Progress& progress)
 
   for (std::size_t i = 0; i < distinct; ++i) learned.k_distance[i] = distance[i * k + count[i] - 1];
   // In place: a row's density needs the k-distances alone, never another row's density.
-  std::vector<double> density(distinct);
+  std::vector<double> local_density(distinct);
   for (std::size_t i = 0; i < distinct; ++i) {
-    Neighbourhood sums = neighbourhood(learned.training(), found, i);
+    density::Neighbourhood sums = density::neighbourhood(learned.training(), found, i);
     sums.add(static_cast<double>(references.weight[i]) - 1, learned.k_distance[i], 0);
-    density[i] = sums.local_density();
+    local_density[i] = sums.local_density();
   }
-  learned.density = std::move(density);
+  learned.density = std::move(local_density);
 }
 
 std::shared_ptr<const Fitted> fit(const FitRequest& request) {

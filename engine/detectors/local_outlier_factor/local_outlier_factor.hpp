@@ -1,5 +1,6 @@
 // Local outlier factor: Breunig, Kriegel, Ng & Sander 2000, "LOF: Identifying Density-Based Local Outliers",
-// for rows not fitted on (novelty). Duplicates are weights: formula.hpp states the arithmetic.
+// for rows not fitted on (novelty). Duplicates are weights: kernels/density/reachability.hpp states the
+// arithmetic.
 #pragma once
 
 #include "engine/detectors/detector.hpp"

@@ -6,6 +6,7 @@
 
 #include "engine/detectors/local_outlier_factor/scorer.hpp"
 #include "engine/detectors/references.hpp"
+#include "kernels/density/reachability_formula.hpp"
 
 namespace lanner::engine::local_outlier_factor {
 
@@ -63,8 +64,8 @@ std::vector<float> Model::leave_one_out_scores(Device& device) const {
   nearest::search(stream, *index, references.view(), k, nearest::Count::distinct, self, workspace.span(),
                   found);
   for (std::size_t i = 0; i < distinct; ++i)
-    scores[i] =
-        finite_float(neighbourhood(learned_->training(), found, i, static_cast<std::uint32_t>(i)).factor());
+    scores[i] = density::finite_factor(
+        density::neighbourhood(learned_->training(), found, i, static_cast<std::uint32_t>(i)).factor());
   return for_every_row(references, scores);
 }
 

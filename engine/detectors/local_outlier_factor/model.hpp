@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/detectors/detector.hpp"
-#include "engine/detectors/local_outlier_factor/formula.hpp"
+#include "kernels/density/reachability.hpp"
 #include "kernels/nearest/nearest.hpp"
 
 namespace lanner::engine::local_outlier_factor {
@@ -16,7 +16,7 @@ struct Learned {
   std::vector<float> k_distance;  ///< [distinct], above 0 unless there is but one distinct row
   std::vector<double> density;    ///< [distinct], finite and above 0
 
-  TrainingDensity training() const { return {references.weight.data(), k_distance.data(), density.data()}; }
+  density::TrainingDensity training() const { return {references.weight, k_distance, density}; }
 };
 
 class Model final : public Fitted {

@@ -5,6 +5,7 @@
 
 #include "engine/detectors/references.hpp"
 #include "engine/detectors/slot.hpp"
+#include "kernels/density/reachability_formula.hpp"
 
 namespace lanner::engine::local_outlier_factor {
 
@@ -13,18 +14,13 @@ using nearest::Count;
 FactorScorer::FactorScorer(Device& device, std::shared_ptr<const Learned> learned)
     : learned_(std::move(learned)),
       index_(nearest::make_index(device, learned_->references)),
+      densities_(density::make_densities(device, learned_->training())),
       threads_(device.threads()) {}
 
 std::size_t FactorScorer::workspace_bytes(std::size_t rows_max) const {
   const std::size_t k = learned_->k, block = block_rows(rows_max, k);
   return workspace_alignment + neighbour_bytes(block, k) + piece_bytes<double>(threads_ * width()) +
          index_->workspace_bytes(block, k, Count::distinct);
-}
-
-float FactorScorer::factor(const nearest::Neighbours& found, std::size_t i) const {
-  if (learned_->references.distinct() == 1)
-    return finite_float(1 + static_cast<double>(found.distance[i * found.k]));
-  return finite_float(neighbourhood(learned_->training(), found, i).factor());
 }
 
 void FactorScorer::score(Stream& stream, Rows rows, std::span<std::byte> workspace,
@@ -36,10 +32,7 @@ void FactorScorer::score(Stream& stream, Rows rows, std::span<std::byte> workspa
     WorkspacePieces pieces(workspace);
     const nearest::Neighbours found = take_neighbours(pieces, block, learned_->k);
     nearest::search(stream, *index_, part, learned_->k, Count::distinct, {}, pieces.rest(), found);
-    auto task = [&](std::size_t first, std::size_t last, unsigned) {
-      for (std::size_t i = first; i < last; ++i) scores[begin + i] = factor(found, i);
-    };
-    stream.for_range(part.count, 256, task);
+    density::local_outlier_factors(stream, *densities_, found, part.count, scores.subspan(begin));
   }
 }
 
@@ -61,16 +54,21 @@ void FactorScorer::contributions(Stream& stream, Rows rows, std::span<std::byte>
   }
 }
 
+float FactorScorer::factor(const nearest::Neighbours& found, std::size_t i) const {
+  if (learned_->references.distinct() == 1) return density::lone_row_factor(found.distance[i * found.k]);
+  return density::finite_factor(density::neighbourhood(learned_->training(), found, i).factor());
+}
+
 void FactorScorer::split(const float* row, const nearest::Neighbours& found, std::size_t i,
                          std::span<double> sums, float* out) const {
-  const TrainingDensity training = learned_->training();
+  const density::TrainingDensity training = learned_->training();
   const Rows references = learned_->references.view();
   std::fill(sums.begin(), sums.end(), 0.0);
   double split_reach = 0;
   for (std::size_t e = i * found.k; e < i * found.k + found.count[i]; ++e) {
     const std::uint32_t neighbour = found.row[e];
     const double amount =
-        training.weight[neighbour] * reach(training.k_distance[neighbour], found.distance[e]);
+        training.weight[neighbour] * density::reach(training.k_distance[neighbour], found.distance[e]);
     if (add_split(row, references.row(neighbour), width(), amount, sums.data())) split_reach += amount;
   }
   const double score = factor(found, i);

@@ -11,6 +11,7 @@
 
 #include "engine/detectors/detector.hpp"
 #include "engine/detectors/local_outlier_factor/model.hpp"
+#include "kernels/density/reachability.hpp"
 #include "kernels/nearest/nearest.hpp"
 
 namespace lanner::engine::local_outlier_factor {
@@ -32,6 +33,7 @@ class FactorScorer final : public Scorer {
 
   std::shared_ptr<const Learned> learned_;
   std::shared_ptr<const nearest::Index> index_;
+  std::shared_ptr<const density::ResidentDensities> densities_;
   unsigned threads_;
 };
 

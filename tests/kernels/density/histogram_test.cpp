@@ -10,6 +10,9 @@
 #include <stdexcept>
 #include <vector>
 
+#include "tests/kernels/density/rows_of.hpp"
+#include "tests/kernels/on_device.hpp"
+
 namespace lanner::density {
 namespace {
 
@@ -107,15 +110,14 @@ std::vector<float> awkward_values(const Feature& f) {
 std::vector<float> look_up_all(Device& device, const Histograms& histograms, Rows rows,
                                std::vector<float>* parts = nullptr) {
   const auto resident = make_histograms(device, histograms);
-  std::vector<float> scores(rows.count, -1);
+  const tests::RowsOf on_device(device, rows);
+  tests::OnDevice<float> scores(device, rows.count), penalties(device, parts ? rows.count * rows.width : 0);
   MutableRows out;
-  if (parts) {
-    parts->assign(rows.count * rows.width, -1);
-    out = {parts->data(), rows.count, rows.width, rows.width};
-  }
+  if (parts) out = {penalties.data(), rows.count, rows.width, rows.width};
   Stream stream = device.stream();
-  look_up(stream, *resident, rows, scores, out);
-  return scores;
+  look_up(stream, *resident, on_device.view(), scores.span(), out);
+  if (parts) *parts = penalties.read(stream);
+  return scores.read(stream);
 }
 
 class HistogramOnEveryTier : public ::testing::TestWithParam<CpuTier> {};
@@ -182,6 +184,114 @@ TEST_P(HistogramOnEveryTier, SumsStayFinite) {
 TEST_P(HistogramOnEveryTier, NoRowsAreNoWork) {
   const auto device = Device::cpu({GetParam(), 2});
   EXPECT_TRUE(look_up_all(*device, joined({{{0, 1}, {1, 2, 3}}}), {nullptr, 0, 1, 1}).empty());
+}
+
+struct Drawn {
+  std::vector<float> values;
+  Rows rows;
+  std::vector<float> scores, parts;  ///< by the definition
+};
+
+Drawn drawn(const std::vector<Feature>& features, std::size_t count, std::size_t stride,
+            std::mt19937& random) {
+  const std::size_t width = features.size();
+  Drawn d;
+  d.values.assign((count - 1) * stride + width, std::numeric_limits<float>::quiet_NaN());
+  std::vector<std::vector<float>> candidates;
+  for (const Feature& feature : features) candidates.push_back(awkward_values(feature));
+  d.scores.assign(count, 0.0f);
+  for (std::size_t i = 0; i < count; ++i)
+    for (std::size_t j = 0; j < width; ++j) {
+      const float x = candidates[j][random() % candidates[j].size()];
+      d.values[i * stride + j] = x;
+      d.parts.push_back(penalty_of(features[j], x));
+      d.scores[i] += d.parts.back();
+    }
+  d.rows = {d.values.data(), count, width, stride};
+  return d;
+}
+
+void expect_on_gpus(const std::vector<Feature>& features, std::size_t count, std::size_t stride,
+                    std::mt19937& random) {
+  const Drawn d = drawn(features, count, stride, random);
+  const Histograms histograms = joined(features);
+  for (const auto& device : tests::gpus()) {
+    const std::string where = std::to_string(features.size()) + " features, " + std::to_string(count) +
+                              " rows on " + device->description();
+    std::vector<float> parts;
+    ASSERT_EQ(look_up_all(*device, histograms, d.rows, &parts), d.scores) << where;
+    ASSERT_EQ(parts, d.parts) << where;
+    ASSERT_EQ(look_up_all(*device, histograms, d.rows), d.scores) << where;
+  }
+}
+
+TEST(HistogramOnGpus, EachValueFindsTheBinThatTheEdgesDefine) {
+  for (const auto& device : tests::gpus())
+    for (const Feature& feature : all_kinds()) {
+      const auto values = awkward_values(feature);
+      const auto scores = look_up_all(*device, joined({feature}), {values.data(), values.size(), 1, 1});
+      for (std::size_t i = 0; i < values.size(); ++i)
+        ASSERT_EQ(scores[i], penalty_of(feature, values[i]))
+            << values[i] << " among " << feature.edges.size() - 1 << " bins from " << feature.edges[0];
+    }
+}
+
+TEST(HistogramOnGpus, ScoresAreTheChainInFeatureOrderWhateverWidthStrideAndBatch) {
+  std::mt19937 random(13);
+  const auto kinds = all_kinds();
+  for (std::size_t width : {1, 2, 15, 16, 17, 33, 70, 1555}) {
+    std::vector<Feature> features;
+    for (std::size_t j = 0; j < width; ++j) features.push_back(kinds[random() % kinds.size()]);
+    for (std::size_t count : {1, 2, 127, 128, 129}) {
+      if (width > 100 && count > 2 && count != 129) continue;
+      expect_on_gpus(features, count, width + random() % 3, random);
+    }
+  }
+}
+
+// Tables that fit shared memory together, only one after the other, or not at all, in every order.
+TEST(HistogramOnGpus, TablesOfAnySizeServe) {
+  std::mt19937 random(14);
+  const Feature small = even(10, 0, 1, random), half = uneven(1000, random), most = uneven(2000, random),
+                even_most = even(2047, -1, 1, random), over = even(2048, -1, 1, random),
+                huge = uneven(3000, random);
+  for (const auto& features : std::vector<std::vector<Feature>>{{half, half, half, half, half},
+                                                                {most, small, even_most, small},
+                                                                {over},
+                                                                {huge, huge, small},
+                                                                {small, huge, over, half, small, huge}})
+    expect_on_gpus(features, 150, features.size(), random);
+}
+
+// More tiles than blocks of threads: with tables that stay where they are, and with tables that take turns.
+TEST(HistogramOnGpus, ABlockServesSeveralTiles) {
+  std::mt19937 random(15);
+  const Feature one = even(30, 0, 1, random), most = uneven(2000, random), other = uneven(1900, random);
+  expect_on_gpus({one, one}, 4'300, 2, random);
+  expect_on_gpus({most, one, other}, 4'300, 3, random);
+}
+
+TEST(HistogramOnGpus, SumsStayFiniteAndNoRowsAreNoWork) {
+  const Feature huge{{0, 1}, {largest, largest, -largest}};
+  const std::vector<float> values{0.5f, 0.5f, 2.0f, 2.0f, 0.5f, 2.0f};
+  for (const auto& device : tests::gpus()) {
+    EXPECT_EQ(look_up_all(*device, joined({huge, huge}), {values.data(), 3, 2, 2}),
+              (std::vector<float>{largest, -largest, 0}));
+    EXPECT_TRUE(look_up_all(*device, joined({huge}), {nullptr, 0, 1, 1}).empty());
+  }
+}
+
+TEST(Histogram, RefusesWhatDoesNotFit) {
+  const auto device = Device::cpu({CpuTier::scalar, 1});
+  const auto resident =
+      make_histograms(*device, joined({{{0, 1, 2}, {1, 2, 3, 4}}, {{0, 1, 2}, {1, 2, 3, 4}}}));
+  std::vector<float> values(6), scores(3), parts(6);
+  Stream stream = device->stream();
+  EXPECT_THROW(look_up(stream, *resident, {values.data(), 6, 1, 1}, scores, {}), std::invalid_argument);
+  EXPECT_THROW(look_up(stream, *resident, {values.data(), 3, 2, 2}, std::span(scores).first(2), {}),
+               std::invalid_argument);
+  EXPECT_THROW(look_up(stream, *resident, {values.data(), 3, 2, 2}, scores, {parts.data(), 2, 2, 2}),
+               std::invalid_argument);
 }
 
 TEST(Histogram, RefusesWhatIsNoHistogram) {

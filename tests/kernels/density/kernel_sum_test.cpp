@@ -12,6 +12,9 @@
 #include <vector>
 
 #include "kernels/density/kernel_sum_formula.hpp"
+#include "kernels/density/kernel_sum_gpu.hpp"
+#include "tests/kernels/density/rows_of.hpp"
+#include "tests/kernels/on_device.hpp"
 
 namespace lanner::density {
 namespace {
@@ -98,25 +101,55 @@ std::vector<Case> cases() {
   return all;
 }
 
+using tests::OnDevice;
+using tests::RowsOf;
+
+std::vector<double> log_sums(Device& device, const ResidentKernelSum& resident, Rows queries,
+                             const std::vector<std::uint32_t>& self = {}) {
+  const RowsOf rows(device, queries);
+  OnDevice<std::uint32_t> selves(device, std::span(self));
+  OnDevice<std::byte> workspace(device, resident.workspace_bytes(queries.count));
+  OnDevice<double> out(device, queries.count);
+  Stream stream = device.stream();
+  log_kernel_sum(stream, resident, rows.view(), selves.span(), workspace.span(), out.span());
+  return out.read(stream);
+}
+
 std::vector<double> log_sums(Device& device, const nearest::ReferenceSet& set, double bandwidth, Rows queries,
                              const std::vector<std::uint32_t>& self = {}) {
-  const auto resident = make_kernel_sum(device, set, bandwidth);
-  std::vector<std::byte> workspace(resident->workspace_bytes(queries.count));
-  std::vector<double> out(queries.count, -7);
+  return log_sums(device, *make_kernel_sum(device, set, bandwidth), queries, self);
+}
+
+constexpr double lowest = -3.25, log_rows = 7.5;
+
+std::vector<float> scores(Device& device, const ResidentKernelSum& resident, Rows queries) {
+  const RowsOf rows(device, queries);
+  OnDevice<std::byte> workspace(device, resident.workspace_bytes(queries.count));
+  OnDevice<float> out(device, queries.count);
   Stream stream = device.stream();
-  log_kernel_sum(stream, *resident, queries, self, workspace, out);
-  return out;
+  negative_log_density(stream, resident, rows.view(), lowest, log_rows, workspace.span(), out.span());
+  return out.read(stream);
+}
+
+std::vector<float> scores_from(const std::vector<double>& log_sums) {
+  std::vector<float> scores;
+  for (double log_sum : log_sums) scores.push_back(static_cast<float>(lowest + (log_rows - log_sum)));
+  return scores;
+}
+
+std::vector<float> attractions(Device& device, const ResidentKernelSum& resident, Rows queries) {
+  const RowsOf rows(device, queries);
+  OnDevice<std::byte> workspace(device, resident.workspace_bytes(queries.count));
+  OnDevice<float> out(device, queries.count * queries.width);
+  Stream stream = device.stream();
+  attraction(stream, resident, rows.view(), workspace.span(),
+             {out.data(), queries.count, queries.width, queries.width});
+  return out.read(stream);
 }
 
 std::vector<float> attractions(Device& device, const nearest::ReferenceSet& set, double bandwidth,
                                Rows queries) {
-  const auto resident = make_kernel_sum(device, set, bandwidth);
-  std::vector<std::byte> workspace(resident->workspace_bytes(queries.count));
-  std::vector<float> out(queries.count * queries.width, -7);
-  Stream stream = device.stream();
-  attraction(stream, *resident, queries, workspace,
-             {out.data(), queries.count, queries.width, queries.width});
-  return out;
+  return attractions(device, *make_kernel_sum(device, set, bandwidth), queries);
 }
 
 // The distinct row that each query is, for queries that repeat the first references at their end.
@@ -248,6 +281,9 @@ TEST_P(KernelSumOnEveryTier, HasTheReferencesBitsWhateverTheBatchAndTheThreads) 
       ASSERT_EQ(log_sums(*device, set, c.bandwidth, queries, self), want) << c.name;
       ASSERT_EQ(log_sums(*device, set, c.bandwidth, queries), want_plain) << c.name;
       ASSERT_EQ(attractions(*device, set, c.bandwidth, queries), want_attraction) << c.name;
+      ASSERT_EQ(scores(*device, *make_kernel_sum(*device, set, c.bandwidth), queries),
+                scores_from(want_plain))
+          << c.name;
       // Batches of one to thirteen: every size of register tile.
       for (std::size_t begin = 0, size = 1; begin < queries.count; begin += size, size = 1 + random() % 13) {
         const std::size_t end = std::min(queries.count, begin + size);
@@ -285,6 +321,175 @@ TEST_P(KernelSumOnEveryTier, LeavingOutTheOnlyReferenceLeavesNothing) {
   const std::vector<float> twice{1.0f, 2.0f, 1.0f, 2.0f, 1.0f, 2.0f};
   const auto set = nearest::distinct_rows({twice.data(), 3, 2, 2});
   EXPECT_NEAR(log_sums(*device, set, 1.0, {row.data(), 1, 2, 2}, {0})[0], std::log(2.0), 1e-15);
+}
+
+template <class T>
+std::vector<T> part(const std::vector<T>& of, std::size_t begin, std::size_t end) {
+  return {of.begin() + static_cast<std::ptrdiff_t>(begin), of.begin() + static_cast<std::ptrdiff_t>(end)};
+}
+
+TEST(KernelSumOnGpus, HasTheReferencesBits) {
+  for (const auto& device : tests::gpus())
+    for (const Expected& expected : by_the_reference()) {
+      const Case& c = expected.c;
+      const auto& [set, self, want, want_plain, want_attraction] = expected.answers;
+      const Rows queries = c.queries.rows();
+      const auto resident = make_kernel_sum(*device, set, c.bandwidth);
+      const std::string where = c.name + " on " + device->description();
+      ASSERT_EQ(log_sums(*device, *resident, queries, self), want) << where;
+      ASSERT_EQ(scores(*device, *resident, queries), scores_from(want_plain)) << where;
+      ASSERT_EQ(attractions(*device, *resident, queries), want_attraction) << where;
+    }
+}
+
+TEST(KernelSumOnGpus, GivesTheSameBitsInBatchesOfAnySize) {
+  std::mt19937 random(6);
+  for (const auto& device : tests::gpus())
+    for (const Expected& expected : by_the_reference()) {
+      const Case& c = expected.c;
+      if (c.references.width > 100) continue;
+      const auto& [set, self, want, want_plain, want_attraction] = expected.answers;
+      const auto resident = make_kernel_sum(*device, set, c.bandwidth);
+      const std::size_t d = set.width, n = c.queries.count;
+      for (std::size_t size : {1u, 2u, 15u, 16u, 17u}) {
+        if (size > n) continue;
+        const std::size_t begin = random() % (n - size + 1), end = begin + size;
+        const Rows queries = c.queries.rows().slice(begin, end);
+        ASSERT_EQ(log_sums(*device, *resident, queries, part(self, begin, end)), part(want, begin, end))
+            << c.name;
+        ASSERT_EQ(attractions(*device, *resident, queries), part(want_attraction, begin * d, end * d))
+            << c.name;
+      }
+    }
+}
+
+// More queries than a block of threads looks through at a time, so that tiles are filled up from one look to
+// the next.
+TEST(KernelSumOnGpus, ManyQueriesFillTheirTiles) {
+  const Matrix references = matrix(4500, 3, 7, clusters(9)), queries = matrix(700, 3, 8, clusters(9));
+  const auto set = nearest::distinct_rows(references.rows());
+  const auto scalar = Device::cpu({CpuTier::scalar, 1});
+  const auto want = log_sums(*scalar, set, 0.3, queries.rows());
+  const auto want_attraction = attractions(*scalar, set, 0.3, queries.rows());
+  for (const auto& device : tests::gpus()) {
+    ASSERT_EQ(log_sums(*device, set, 0.3, queries.rows()), want) << device->description();
+    ASSERT_EQ(attractions(*device, set, 0.3, queries.rows()), want_attraction) << device->description();
+  }
+}
+
+// A workspace for all queries may be too much to ask for.
+TEST(KernelSumOnGpus, PassesDoNotChangeTheBits) {
+  const auto device = make_emulated_device({.seed = 4});
+  for (const Expected& expected : by_the_reference()) {
+    const Case& c = expected.c;
+    const auto& [set, self, want, want_plain, want_attraction] = expected.answers;
+    if (c.references.width > 100 || c.queries.count < 70) continue;
+    const Rows queries = c.queries.rows();
+    const auto whole = make_kernel_sum(*device, set, c.bandwidth);
+    const auto passes = emulated::make_kernel_sum(*device, set, c.bandwidth, 0x6000);
+    EXPECT_LT(passes->workspace_bytes(queries.count), whole->workspace_bytes(queries.count));
+    EXPECT_EQ(passes->workspace_bytes(queries.count), passes->workspace_bytes(10 * queries.count));
+    ASSERT_EQ(log_sums(*device, *passes, queries, self), want) << c.name;
+    ASSERT_EQ(scores(*device, *passes, queries), scores_from(want_plain)) << c.name;
+    ASSERT_EQ(attractions(*device, *passes, queries), want_attraction) << c.name;
+  }
+}
+
+// Workspaces are used again and again, for other batches and other models.
+TEST(KernelSumOnGpus, WhatTheWorkspaceHeldDoesNotMatter) {
+  const Matrix references = matrix(1500, 4, 1, clusters(9)), queries = matrix(50, 4, 2, clusters(9));
+  const auto set = nearest::distinct_rows(references.rows());
+  const auto scalar = Device::cpu({CpuTier::scalar, 1});
+  const auto want = log_sums(*scalar, set, 0.3, queries.rows());
+  const auto want_attraction = attractions(*scalar, set, 0.3, queries.rows());
+  const auto device = make_emulated_device({.seed = 5});
+  const auto resident = make_kernel_sum(*device, set, 0.3);
+  const RowsOf rows(*device, queries.rows());
+  OnDevice<std::byte> workspace(*device, resident->workspace_bytes(queries.count));
+  OnDevice<double> sums(*device, queries.count);
+  OnDevice<float> attracted(*device, queries.count * 4);
+  Stream stream = device->stream();
+  for (const unsigned char held : {0x00, 0x7F, 0x80, 0xC0, 0xFF}) {
+    stream.fill(workspace.span(), held);
+    log_kernel_sum(stream, *resident, rows.view(), {}, workspace.span(), sums.span());
+    ASSERT_EQ(sums.read(stream), want) << int{held};
+    stream.fill(workspace.span(), held);
+    attraction(stream, *resident, rows.view(), workspace.span(), {attracted.data(), queries.count, 4, 4});
+    ASSERT_EQ(attracted.read(stream), want_attraction) << int{held};
+  }
+}
+
+TEST(KernelSumOnGpus, ReadsOnlyTheWidthOfStridedRows) {
+  const Matrix references = matrix(500, 5, 1, gaussian), queries = matrix(33, 5, 2, gaussian);
+  const auto set = nearest::distinct_rows(references.rows());
+  std::vector<float> spread((queries.count - 1) * 9 + 5, std::numeric_limits<float>::quiet_NaN());
+  for (std::size_t i = 0; i < queries.count; ++i)
+    std::copy_n(queries.rows().row(i), 5, spread.begin() + static_cast<std::ptrdiff_t>(i * 9));
+  const Rows strided{spread.data(), queries.count, 5, 9};
+  for (const auto& device : tests::gpus()) {
+    EXPECT_EQ(log_sums(*device, set, 0.7, strided), log_sums(*device, set, 0.7, queries.rows()));
+    EXPECT_EQ(attractions(*device, set, 0.7, strided), attractions(*device, set, 0.7, queries.rows()));
+  }
+}
+
+TEST(KernelSumOnGpus, LeavingOutTheOnlyReferenceLeavesNothing) {
+  const std::vector<float> row{1.0f, 2.0f}, twice{1.0f, 2.0f, 1.0f, 2.0f};
+  const Rows rows{row.data(), 1, 2, 2};
+  const auto once = nearest::distinct_rows(rows), set = nearest::distinct_rows({twice.data(), 2, 2, 2});
+  for (const auto& device : tests::gpus()) {
+    EXPECT_EQ(log_sums(*device, once, 1.0, rows, {0}), std::vector<double>{kernel_sum::nothing});
+    EXPECT_EQ(log_sums(*device, once, 1.0, rows, {nearest::no_self}), std::vector<double>{0.0});
+    EXPECT_EQ(log_sums(*device, set, 1.0, rows, {0}), std::vector<double>{0.0});
+  }
+}
+
+TEST(KernelSumOnGpus, NoQueriesAreNoWork) {
+  const auto device = make_emulated_device();
+  const Matrix references = matrix(300, 3, 1, gaussian);
+  const auto resident = make_kernel_sum(*device, nearest::distinct_rows(references.rows()), 1.0);
+  EXPECT_TRUE(log_sums(*device, *resident, {nullptr, 0, 3, 3}).empty());
+  EXPECT_TRUE(scores(*device, *resident, {nullptr, 0, 3, 3}).empty());
+  EXPECT_TRUE(attractions(*device, *resident, {nullptr, 0, 3, 3}).empty());
+}
+
+TEST(KernelSum, ScoresStayFinite) {
+  const auto device = Device::cpu({CpuTier::scalar, 1});
+  const std::vector<float> row{0.0f}, far{1e30f};
+  const auto set = nearest::distinct_rows({row.data(), 1, 1, 1});
+  const auto resident = make_kernel_sum(*device, set, 1e-10);
+  EXPECT_EQ(scores(*device, *resident, {far.data(), 1, 1, 1}), std::vector<float>{0x1.62e42ep127f});
+  EXPECT_EQ(kernel_sum::negative_log_density(-1e39, 0, 0), largest);
+  EXPECT_EQ(kernel_sum::negative_log_density(1e39, 0, 0), -largest);
+}
+
+TEST(KernelSum, RefusesWhatDoesNotFit) {
+  std::vector<std::shared_ptr<Device>> devices{Device::cpu({CpuTier::scalar, 1}), make_emulated_device()};
+  const Matrix references = matrix(10, 3, 1, gaussian);
+  const auto set = nearest::distinct_rows(references.rows());
+  for (const auto& device : devices) {
+    const auto resident = make_kernel_sum(*device, set, 1.0);
+    Stream stream = device->stream();
+    const RowsOf rows(*device, references.rows());
+    OnDevice<std::byte> workspace(*device, resident->workspace_bytes(10));
+    OnDevice<double> sums(*device, 10);
+    OnDevice<float> out(*device, 30);
+    OnDevice<std::uint32_t> self(*device, 9);
+    const auto narrow = Rows{rows.view().data, 10, 2, 3};
+    const auto small = workspace.span().first(workspace.span().size() - 1);
+    EXPECT_THROW(log_kernel_sum(stream, *resident, narrow, {}, workspace.span(), sums.span()),
+                 std::invalid_argument);
+    EXPECT_THROW(log_kernel_sum(stream, *resident, rows.view(), {}, small, sums.span()),
+                 std::invalid_argument);
+    EXPECT_THROW(log_kernel_sum(stream, *resident, rows.view(), {}, workspace.span(), sums.span().first(9)),
+                 std::invalid_argument);
+    EXPECT_THROW(log_kernel_sum(stream, *resident, rows.view(), self.span(), workspace.span(), sums.span()),
+                 std::invalid_argument);
+    EXPECT_THROW(
+        negative_log_density(stream, *resident, rows.view(), 0, 0, workspace.span(), out.span().first(9)),
+        std::invalid_argument);
+    EXPECT_THROW(attraction(stream, *resident, rows.view(), workspace.span(), {out.data(), 10, 2, 2}),
+                 std::invalid_argument);
+  }
 }
 
 // The answer is a matter of the set, not of the order its rows came in: blocks may differ, bits too, not the

@@ -1,66 +1,13 @@
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <limits>
 #include <memory>
 #include <stdexcept>
 
-#include "kernels/arithmetic/elementary.hpp"
-#include "tests/kernels/mlp/networks.hpp"
+#include "tests/kernels/mlp/answers.hpp"
 
 namespace lanner::mlp {
 namespace {
-
-constexpr float largest = std::numeric_limits<float>::max();
-
-struct Answer {
-  Matrix out, parts;
-  std::vector<float> error;  // of the call that also gives parts
-  std::vector<float> error_alone;
-};
-
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() &&
-         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
-}
-
-// The contract, word for word.
-Answer by_definition(const Network& network, Rows rows) {
-  Answer answer{Matrix(rows.count, network.outputs()), Matrix(rows.count, network.outputs()), {}, {}};
-  const float width = static_cast<float>(network.outputs());
-  for (std::size_t r = 0; r < rows.count; ++r) {
-    std::vector<float> x(rows.row(r), rows.row(r) + rows.width), y;
-    const Standardisation& input = network.input;
-    if (!input.shift.empty())
-      for (std::size_t j = 0; j < x.size(); ++j)
-        x[j] = std::min(std::max((x[j] - input.shift[j]) * input.scale[j], -input.limit), input.limit);
-    const std::vector<float> row = x;
-    for (const Layer& layer : network.layers) {
-      y.assign(layer.outputs, 0);
-      for (std::size_t o = 0; o < layer.outputs; ++o) {
-        float a = layer.bias[o];
-        for (std::size_t i = 0; i < layer.inputs; ++i)
-          a = std::fma(layer.weight[o * layer.inputs + i], x[i], a);
-        a = std::min(std::max(a, -largest), largest);
-        if (layer.activation == Activation::rectifier) a = a > 0 ? a : 0;
-        if (layer.activation == Activation::tanh) a = lanner::tanh(a);
-        y[o] = a;
-      }
-      x = y;
-    }
-    std::copy(x.begin(), x.end(), answer.out.row(r));
-    if (network.outputs() != network.inputs()) continue;
-    float e = 0;
-    for (std::size_t j = 0; j < x.size(); ++j) {
-      const float d = x[j] - row[j];
-      e = std::fma(d, d, e);
-      answer.parts.row(r)[j] = std::min(d * d / width, largest);
-    }
-    answer.error.push_back(std::min(e / width, largest));
-  }
-  answer.error_alone = answer.error;
-  return answer;
-}
 
 // In batches of `batch` rows; the workspace is dirty and misaligned, as a slot's may be.
 Answer computed(Device& device, const Network& network, Rows rows, std::size_t batch) {
@@ -88,14 +35,6 @@ Answer computed(Device& device, const Network& network, Rows rows, std::size_t b
   return answer;
 }
 
-// Bits of everything, the untouched padding between rows included.
-void expect_same(const Answer& expected, const Answer& found, const std::string& where) {
-  EXPECT_TRUE(same_bits(expected.out.values, found.out.values)) << where << ": outputs";
-  EXPECT_TRUE(same_bits(expected.error, found.error)) << where << ": errors";
-  EXPECT_TRUE(same_bits(expected.error_alone, found.error_alone)) << where << ": errors without parts";
-  EXPECT_TRUE(same_bits(expected.parts.values, found.parts.values)) << where << ": parts";
-}
-
 void expect_defined_everywhere(const Network& network, Rows rows, const std::string& where) {
   const Answer expected = by_definition(network, rows);
   for (CpuTier tier : available_cpu_tiers())
@@ -108,12 +47,6 @@ void expect_defined_everywhere(const Network& network, Rows rows, const std::str
                     where + ", " + device->description() + ", batches of " + std::to_string(batch));
       }
     }
-}
-
-std::string name_of(const std::vector<std::size_t>& widths) {
-  std::string name;
-  for (std::size_t w : widths) name += std::to_string(w) + " ";
-  return name;
 }
 
 TEST(Forward, IsTheDefinitionInEveryTierBatchAndThreadCount) {
@@ -164,39 +97,15 @@ TEST(Forward, WideRows) {
 }
 
 TEST(Forward, AwkwardValuesSaturateAndAreNeverNaN) {
-  const float tiny = std::numeric_limits<float>::denorm_min();
-  const std::vector<float> awkward = {0.0f,  -0.0f, tiny,   -tiny,   1e-40f,  1.0f,
-                                      -1.0f, 1e30f, -1e30f, largest, -largest};
-  std::mt19937 random(5);
-  for (int round = 0; round < 12; ++round) {
-    const Activation hidden =
-        std::vector{Activation::rectifier, Activation::tanh, Activation::identity}[round % 3];
-    Network network = random_network({13, 7, 4, 13}, hidden, Activation::identity, 6);
-    // Weights of all sizes too, so that every layer overflows somewhere, in both directions.
-    if (round >= 3)
-      for (Layer& layer : network.layers)
-        for (float& w : layer.weight)
-          if (random() % 3 == 0) w = awkward[random() % awkward.size()];
-    if (round >= 6)
-      for (Layer& layer : network.layers)
-        for (float& b : layer.bias) b = awkward[random() % awkward.size()];
-    Matrix rows(60, 13);
-    for (std::size_t i = 0; i < rows.count; ++i)
-      for (std::size_t j = 0; j < rows.width; ++j) rows.row(i)[j] = awkward[random() % awkward.size()];
+  for (const auto& [network, standardising, rows] : awkward_cases()) {
     expect_defined_everywhere(network, rows.rows(), "awkward values");
-    Network standardising = network;
-    for (std::size_t j = 0; j < 13; ++j) {
-      standardising.input.shift.push_back(awkward[random() % awkward.size()]);
-      standardising.input.scale.push_back(std::vector{tiny, 1e-40f, 1.0f, 1e30f, largest}[random() % 5]);
-    }
-    standardising.input.limit = round % 2 ? 20 : largest;
     expect_defined_everywhere(standardising, rows.rows(), "awkward standardisation");
     for (float e : by_definition(standardising, rows.rows()).error) EXPECT_TRUE(std::isfinite(e));
     const Answer answer = by_definition(network, rows.rows());
     bool saturated = false;
     for (std::size_t i = 0; i < rows.count; ++i) {
       EXPECT_TRUE(std::isfinite(answer.error[i]));
-      saturated |= answer.error[i] == largest;
+      saturated |= answer.error[i] == largest_float;
       for (std::size_t j = 0; j < rows.width; ++j) {
         EXPECT_TRUE(std::isfinite(answer.out.row(i)[j]));
         EXPECT_TRUE(std::isfinite(answer.parts.row(i)[j]));

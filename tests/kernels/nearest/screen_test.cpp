@@ -10,10 +10,14 @@
 #include <random>
 #include <vector>
 
+#include "kernels/nearest/screen_bf16.hpp"
+#include "tests/kernels/nearest/made_pairs.hpp"
+
 namespace lanner::nearest {
 namespace {
 
 using Exact = __float128;
+using test::Pair;
 
 // Towards zero: what a unit that truncates would give.
 float truncated(double exact_sum) {
@@ -74,36 +78,36 @@ std::vector<float> sums(float bias, const std::vector<float>& q, const std::vect
   return found;
 }
 
-double norm_of(const std::vector<float>& x, const std::vector<float>& centre, float scale) {
-  double sum = 0;
+// The same features as the screen sees them: centred, and on GPUs rounded to bfloat16.
+std::vector<float> centred(const std::vector<float>& x, const Pair& pair, bool bf16) {
+  std::vector<float> out(x.size());
   for (std::size_t j = 0; j < x.size(); ++j) {
-    const double offset =
-        std::fma(static_cast<double>(scale), static_cast<double>(x[j]), -static_cast<double>(centre[j]));
-    sum = std::fma(offset, offset, sum);
+    out[j] = std::fma(pair.scale, x[j], -pair.centre[j]);
+    if (bf16) out[j] = from_bits(static_cast<std::int32_t>(to_bf16(out[j]) << 16));
   }
+  return out;
+}
+
+// A query's norm, as the GPU sums it.
+double norm_in_float(const std::vector<float>& x, const Pair& pair) {
+  float sum = 0;
+  for (float v : centred(x, pair, false)) sum = std::fma(v, v, sum);
   return sum;
 }
 
-struct Pair {
-  std::vector<float> q, r, centre;
-  float scale = 1;
-};
-
 // Returns how near the bounds came to being violated: the used share of the slack.
-void expect_bounded(const Pair& pair, std::mt19937& random, double& used) {
+void expect_bounded(const Pair& pair, bool bf16, std::mt19937& random, double& used) {
   const std::size_t d = pair.q.size();
-  const ScreenBound bound = screen_bound(d);
-  std::vector<float> q(d), r(d);
+  const ScreenBound bound = bf16 ? screen_bound_bf16(d) : screen_bound(d);
+  const std::vector<float> q = centred(pair.q, pair, bf16), r = centred(pair.r, pair, bf16);
   Exact truth = 0;
   for (std::size_t j = 0; j < d; ++j) {
-    q[j] = std::fma(pair.scale, pair.q[j], -pair.centre[j]);
-    r[j] = std::fma(pair.scale, pair.r[j], -pair.centre[j]);
     const Exact difference =
         static_cast<Exact>(pair.scale) * (static_cast<Exact>(pair.q[j]) - static_cast<Exact>(pair.r[j]));
     truth += difference * difference;
   }
-  const double norm_q = norm_of(pair.q, pair.centre, pair.scale),
-               norm_r = norm_of(pair.r, pair.centre, pair.scale);
+  const double norm_q = bf16 ? norm_in_float(pair.q, pair) : test::squared_norm(pair.q, pair);
+  const double norm_r = test::squared_norm(pair.r, pair);
   for (float a : sums(screen_bias(bound, norm_r), q, r, random)) {
     const Exact lower = static_cast<Exact>(a) + static_cast<Exact>(screen_lower_shift(bound, norm_q));
     const Exact upper = static_cast<Exact>(a) + static_cast<Exact>(screen_extra(bound, norm_r)) +
@@ -120,60 +124,16 @@ void expect_bounded(const Pair& pair, std::mt19937& random, double& used) {
 
 TEST(ScreenBound, HoldsForAdversarialPairs) {
   std::mt19937 random(17);
-  std::normal_distribution<float> normal;
-  std::uniform_real_distribution<float> uniform(0, 1);
-  double used = 0;
+  double used = 0, used_bf16 = 0;
   for (std::size_t d : {1u, 2u, 3u, 8u, 31u, 128u, 700u, 1555u})
     for (int round = 0; round < 400; ++round) {
-      Pair pair;
-      pair.q.resize(d);
-      pair.r.resize(d);
-      pair.centre.assign(d, 0);
-      const int kind = round % 8;
-      const float size = std::ldexp(1.0f, static_cast<int>(random() % 60) - 30);
-      for (std::size_t j = 0; j < d; ++j) {
-        float& q = pair.q[j];
-        float& r = pair.r[j];
-        switch (kind) {
-          case 0:  // anything
-            q = size * normal(random);
-            r = size * normal(random);
-            break;
-          case 1:  // all products of one sign, mantissas full of ones: rounding adds up
-            q = size * (1.9999999f - 0x1p-20f * uniform(random));
-            r = size * (1.9999999f - 0x1p-20f * uniform(random));
-            break;
-          case 2:  // the same row
-            q = r = size * normal(random);
-            break;
-          case 3:  // nearly the same, far from the centre: total cancellation
-            q = size * (1000 + uniform(random));
-            r = std::nextafter(q, random() % 2 ? INFINITY : -INFINITY);
-            break;
-          case 4:  // opposite
-            q = size * normal(random);
-            r = -q;
-            break;
-          case 5:  // heavy tails
-            q = std::ldexp(normal(random), static_cast<int>(random() % 80) - 40);
-            r = std::ldexp(normal(random), static_cast<int>(random() % 80) - 40);
-            break;
-          case 6:  // below the normal range
-            q = std::ldexp(normal(random), -70 - static_cast<int>(random() % 79));
-            r = std::ldexp(normal(random), -70 - static_cast<int>(random() % 79));
-            break;
-          default:  // an outlying query against small rows
-            q = size * 1e5f * normal(random);
-            r = size * normal(random);
-        }
-        if (round % 3 == 0) pair.centre[j] = 0.999f * r + 1e-3f * size * normal(random);
-        if (round % 3 == 1) pair.centre[j] = size * normal(random);
-      }
-      pair.scale = round % 5 == 0 ? 0x1p-20f : round % 5 == 1 ? 0x1p12f : 1.0f;
-      expect_bounded(pair, random, used);
+      const Pair pair = test::made_pair(d, round, random);
+      expect_bounded(pair, false, random, used);
+      expect_bounded(pair, true, random, used_bf16);
       if (HasFatalFailure()) return;
     }
   EXPECT_GT(used, 0.1) << "the pairs do not come near the bound: the test has lost its teeth";
+  EXPECT_GT(used_bf16, 0.9) << "the pairs do not come near the bound: the test has lost its teeth";
 }
 
 TEST(ScreenBound, RoundsOutward) {
