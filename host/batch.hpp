@@ -26,6 +26,7 @@ struct Scores {
   std::vector<float> score;
   std::vector<double> p_value, threshold;
   std::vector<std::uint8_t> flag, extrapolated;
+  bool on_gpu = false;  ///< some of it was scored there
 };
 
 /// A row that an active model flagged, and why.

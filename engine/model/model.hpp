@@ -81,10 +81,17 @@ class ModelScorer {
   ModelScorer(std::shared_ptr<const Model>, Device&);
 
   const Model& model() const { return *model_; }
+  const std::shared_ptr<const Model>& model_pointer() const { return model_; }
   const Scorer& scorer() const { return *scorer_; }
+  bool calibrated() const { return tail_ != nullptr; }
   std::size_t workspace_bytes(std::size_t rows_max) const;
-  /// scores, p_values, extrapolated: [n]. Rows with refused[i] = 1 (their values are zeros) get score NaN and
-  /// p-value 1. `refused` may be empty. Allocates nothing.
+  /// On any device; all of it is that device's memory. scores, p_values, extrapolated: [n]. Allocates
+  /// nothing. On a GPU it is done when the stream has come to it (engine/model/round_trip.hpp). Without
+  /// calibration p_values and extrapolated are left alone.
+  void score_on_device(Stream&, Rows rows, std::span<std::byte> workspace, std::span<float> scores,
+                       std::span<double> p_values, std::span<std::uint8_t> extrapolated) const;
+  /// On the cpu backend. Rows with refused[i] = 1 (their values are zeros) get score NaN and p-value 1.
+  /// `refused` may be empty.
   void score(Stream&, Rows rows, std::span<const std::uint8_t> refused, std::span<std::byte> workspace,
              std::span<float> scores, std::span<double> p_values, std::span<std::uint8_t> extrapolated) const;
 
@@ -93,5 +100,9 @@ class ModelScorer {
   std::unique_ptr<Scorer> scorer_;
   std::shared_ptr<const tail::ResidentTail> tail_;
 };
+
+/// What ModelScorer::score says of refused rows, put into results that a device gave.
+void settle_refused(std::span<const std::uint8_t> refused, std::span<float> scores,
+                    std::span<double> p_values, std::span<std::uint8_t> extrapolated);
 
 }  // namespace lanner::engine

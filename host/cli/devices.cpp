@@ -1,7 +1,7 @@
 #include <iostream>
 
 #include "host/cli/commands.hpp"
-#include "kernels/device/device.hpp"
+#include "kernels/device/cuda.hpp"
 
 namespace lanner::host {
 
@@ -12,7 +12,12 @@ void add_devices(CLI::App& app, Action& chosen) {
     chosen = [] {
       std::cout << "cpu   " << Device::cpu()->description() << "; tiers here:";
       for (CpuTier tier : available_cpu_tiers()) std::cout << ' ' << name(tier);
-      std::cout << " (forced by LANNER_CPU; threads by LANNER_THREADS)\ncuda  not in this build\n";
+      std::cout << " (forced by LANNER_CPU; threads by LANNER_THREADS)\n";
+      const CudaDevices found = find_cuda_devices();
+      for (std::size_t i = 0; i < found.names.size(); ++i)
+        std::cout << "cuda  " << i << ": " << found.names[i] << '\n';
+      if (found.names.empty()) std::cout << "cuda  none: " << found.reason << '\n';
+      std::cout << "emulated  a GPU made of the CPU, for tests (LANNER_EMULATED)\n";
       return exit_done;
     };
   });

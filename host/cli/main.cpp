@@ -9,6 +9,7 @@
 #include "host/data_file/data_file.hpp"
 #include "host/pipeline/serve.hpp"
 #include "kernels/arithmetic/environment.hpp"
+#include "kernels/device/error.hpp"
 
 namespace lanner::host {
 namespace {
@@ -43,6 +44,8 @@ int run(int argc, char** argv) {
   try {
     return chosen();
   } catch (const DeviceMissing& error) {
+    return complain(error, exit_no_device);
+  } catch (const DeviceError& error) {  // it was there, and failed
     return complain(error, exit_no_device);
   } catch (const UsageError& error) {
     return complain(error, exit_their_fault);

@@ -4,7 +4,8 @@
 
 #include "engine/parameters/parameters.hpp"
 #include "host/cli/commands.hpp"
-#include "host/pipeline/serve.hpp"
+#include "kernels/device/error.hpp"
+#include "kernels/device/gpu.hpp"
 
 namespace lanner::host {
 
@@ -30,8 +31,12 @@ void add_column_options(CLI::App& command, ReadOptions& options) {
 }
 
 std::shared_ptr<Device> device_named(const std::string& name) {
-  if (name == "cuda") throw DeviceMissing("--device cuda: this build has no CUDA, or the machine has no GPU");
-  return Device::cpu();
+  if (name == "cpu") return Device::cpu();
+  try {
+    return open_gpus(name == "cuda" ? Backend::cuda : Backend::emulated).front();
+  } catch (const DeviceError& error) {
+    throw DeviceMissing(std::string("--device ") + name + ": " + error.what());
+  }
 }
 
 engine::Records in_schema_order(DataFile data, const engine::Schema& schema, const std::string& file) {

@@ -21,7 +21,7 @@ std::map<std::string, std::string> key_values(const std::vector<std::string>& wo
 /// --label, --entity, --time, --id: columns of a data file with a meaning of their own.
 void add_column_options(CLI::App&, ReadOptions&);
 
-/// The device of that name; "cuda" where there is none throws DeviceMissing.
+/// The device of that name: cpu, cuda or emulated. Throws DeviceMissing where there is none.
 std::shared_ptr<Device> device_named(const std::string& name);
 
 /// The file's columns as the schema wants them: by name, or, where no name matches and the file is as wide,

@@ -1,9 +1,14 @@
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <iostream>
 #include <limits>
+#include <memory>
+#include <vector>
 
 #include "engine/calibrate/decide.hpp"
 #include "engine/model/model.hpp"
+#include "engine/model/round_trip.hpp"
 #include "host/cli/commands.hpp"
 #include "host/cli/options.hpp"
 #include "host/cli/progress_line.hpp"
@@ -24,27 +29,97 @@ struct Scored {
 };
 
 constexpr std::size_t rows_a_piece = 8192;
+// On a GPU: one is copied in, one computed, one copied out.
+constexpr std::size_t pieces_under_way = 3;
+
+// Scores pieces one after the other; on a GPU several are under way, and `put` is done with one when `finish`
+// says so.
+class Pieces {
+ public:
+  Pieces(const engine::ModelScorer& scorer, Device& device, std::size_t rows_max, Scored& out)
+      : scorer_(scorer), on_gpu_(device.backend() != Backend::cpu), out_(out), stream_(device.stream()) {
+    const std::size_t width = scorer.model().features().width();
+    for (std::size_t i = 0; i < (on_gpu_ ? pieces_under_way : 1); ++i)
+      rows_.push_back(device.pinned<float>(rows_max * width));
+    if (!on_gpu_) {
+      workspace_ = device.array<std::byte>(scorer.workspace_bytes(rows_max));
+      return;
+    }
+    for (std::size_t i = 0; i < pieces_under_way; ++i) {
+      trips_.push_back(std::make_unique<engine::RoundTrip>(device));
+      trips_.back()->make_room(scorer, rows_max);
+    }
+  }
+
+  /// Where the next piece's rows go.
+  float* rows() {
+    if (on_gpu_ && begun_ - finished_ == pieces_under_way) finish_one();
+    return rows_[begun_ % rows_.size()].data();
+  }
+  void score(Rows rows, std::size_t begin) {
+    const std::span refused(out_.refused.data() + begin, rows.count);
+    if (on_gpu_) {
+      trips_[begun_ % pieces_under_way]->begin(scorer_, rows);
+      place_[begun_ % pieces_under_way] = {begin, rows.count};
+    } else {
+      scorer_.score(stream_, rows, refused, workspace_.span(), {out_.score.data() + begin, rows.count},
+                    {out_.p_value.data() + begin, rows.count},
+                    {out_.extrapolated.data() + begin, rows.count});
+    }
+    ++begun_;
+  }
+  void finish() {
+    while (on_gpu_ && finished_ < begun_) finish_one();
+  }
+
+ private:
+  struct Place {
+    std::size_t begin = 0, count = 0;
+  };
+
+  void finish_one() {
+    const engine::RoundTrip& trip = *trips_[finished_ % pieces_under_way];
+    const auto [begin, count] = place_[finished_ % pieces_under_way];
+    trip.wait();
+    const std::span score(out_.score.data() + begin, count);
+    const std::span p_value(out_.p_value.data() + begin, count);
+    const std::span extrapolated(out_.extrapolated.data() + begin, count);
+    std::ranges::copy(trip.scores(), score.begin());
+    std::ranges::copy(trip.p_values(), p_value.begin());
+    std::ranges::copy(trip.extrapolated(), extrapolated.begin());
+    engine::settle_refused({out_.refused.data() + begin, count}, score, p_value, extrapolated);
+    ++finished_;
+  }
+
+  const engine::ModelScorer& scorer_;
+  bool on_gpu_;
+  Scored& out_;
+  Stream stream_;
+  std::vector<Pinned<float>> rows_;
+  Array<std::byte> workspace_;  // the CPU's
+  std::vector<std::unique_ptr<engine::RoundTrip>> trips_;
+  std::array<Place, pieces_under_way> place_;
+  std::size_t begun_ = 0, finished_ = 0;
+};
 
 Scored score_all(const engine::ModelScorer& scorer, Device& device, const engine::Records& records) {
   const std::size_t n = records.count, width = scorer.model().features().width();
   Scored out{std::vector<float>(n),        std::vector<double>(n),       std::vector<double>(n),
              std::vector<std::uint8_t>(n), std::vector<std::uint8_t>(n), std::vector<std::uint8_t>(n)};
-  Stream stream = device.stream();
   const std::size_t piece = std::min(rows_a_piece, std::max<std::size_t>(n, 1));
-  auto rows = device.pinned<float>(piece * width);
-  auto workspace = device.array<std::byte>(scorer.workspace_bytes(piece));
+  Pieces pieces(scorer, device, piece, out);
   const auto state = scorer.model().features().make_state();
   std::vector<engine::RowRefusal> reasons;
   ProgressLine line("score");
   for (std::size_t begin = 0; begin < n; begin += piece) {
     const std::size_t end = std::min(n, begin + piece), count = end - begin;
-    const MutableRows matrix{rows.data(), count, width, width};
-    const std::span refused(out.refused.data() + begin, count);
-    scorer.model().features().transform(records, begin, end, state.get(), matrix, refused, reasons);
-    scorer.score(stream, matrix, refused, workspace.span(), {out.score.data() + begin, count},
-                 {out.p_value.data() + begin, count}, {out.extrapolated.data() + begin, count});
+    const MutableRows matrix{pieces.rows(), count, width, width};
+    scorer.model().features().transform(records, begin, end, state.get(), matrix,
+                                        std::span(out.refused.data() + begin, count), reasons);
+    pieces.score(matrix, begin);
     line.show(static_cast<double>(end) / static_cast<double>(n), std::to_string(end) + " rows");
   }
+  pieces.finish();
   constexpr std::size_t shown_max = 5;
   for (std::size_t i = 0; i < std::min(reasons.size(), shown_max); ++i)
     std::cerr << "row " << reasons[i].row << " refused: " << reasons[i].reason << '\n';
@@ -111,8 +186,9 @@ void add_score(CLI::App& app, Action& chosen) {
   command->add_option("--out", arguments->out, "Scores: .csv, or .npy (structured)")->required();
   command
       ->add_option("--device", arguments->device,
-                   "cpu or cuda (cuda: every row on the GPU, or exit status 3)")
-      ->check(CLI::IsMember({"cpu", "cuda"}));
+                   "cpu or cuda (cuda: every row on the GPU, or exit status 3; emulated: on a GPU made of the "
+                   "CPU, for tests)")
+      ->check(CLI::IsMember({"cpu", "cuda", "emulated"}));
   auto* rate = command->add_option("--false-alarm-rate", arguments->false_alarm_rate,
                                    "Flag where the p-value is at most this (default 0.001)");
   auto* day = command

@@ -43,7 +43,7 @@ int serve_from(const ServeArguments& arguments) {
                                                      : read_partly(arguments.config);
     if (!arguments.device.empty()) {
       partial.config.device.prefer = arguments.device;
-      partial.config.device.required = arguments.device == "cuda";
+      partial.config.device.required = arguments.device != "cpu";
     }
     return partial;
   };
@@ -79,7 +79,8 @@ void add_serve(CLI::App& app, Action& chosen) {
       ->excludes(config)
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, Delivery>{{"acked", Delivery::acked}, {"lossy", Delivery::lossy}}));
-  command->add_option("--device", arguments->device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
+  command->add_option("--device", arguments->device, "cpu or cuda (emulated: a GPU made of the CPU, for tests)")
+      ->check(CLI::IsMember({"cpu", "cuda", "emulated"}));
   command->footer(
       "Example: lanner serve --config lanner.yaml\n"
       "         lanner serve --model payments.lanner --stream payments --ingest tcp://127.0.0.1:5555 "

@@ -101,14 +101,20 @@ constexpr Key results_keys[] = {
     {"rotate_every", "a duration from 1s", "1h", "A new file after this long."},
 };
 constexpr Key device_keys[] = {
-    {"prefer", "cpu, cuda", "cpu", "Used if it is there."},
+    {"prefer", "cpu, cuda, emulated", "cpu",
+     "Used if it is there (emulated: a GPU made of the CPU, for tests; very slow)."},
     {"otherwise", "cpu", "cpu", "Used if it isn't; logged."},
-    {"require", "cpu, cuda", "none", "Instead of prefer: refuse to start without it."},
+    {"require", "cpu, cuda, emulated", "none", "Instead of prefer: refuse to start without it."},
     {"batch_max", "a whole number from 1 to 1048576", "8192", "Rows a slot holds."},
     {"wait_ms_max", "a number from 0 to 10000", "2", "How long a slot may wait to fill."},
     {"slots", "a whole number from 2 to 256", "4", "Slots in the ring, allocated at start."},
     {"threads", "a whole number from 1 to 1024", "LANNER_THREADS, or the CPUs there are",
      "Threads that score."},
+    {"offload", "measured, always", "measured",
+     "Which slots a GPU gets: those that it is measured to score sooner than the CPU, or all."},
+    {"watchdog_s", "a number from 0.01 to 3600", "10", "What takes a GPU longer is taken to hang."},
+    {"when_lost", "stay, restart", "stay",
+     "A GPU that is lost to this process: stay on the CPU; or drain and end with status 3, to be started again."},
 };
 constexpr Key api_keys[] = {
     {"bind", "HOST:PORT", "", "Where HTTP is served: /health/live, /health/ready, /status, /metrics."}};
@@ -659,17 +665,22 @@ class Reader {
 
   void read_device(const YAML::Node& node, DeviceConfig& device) {
     const Section section(*this, node, "device", device_keys);
-    section.choice<std::string>("prefer", device.prefer, {{"cpu", "cpu"}, {"cuda", "cuda"}});
+    const std::initializer_list<std::pair<std::string_view, std::string>> backends{
+        {"cpu", "cpu"}, {"cuda", "cuda"}, {"emulated", "emulated"}};
+    section.choice<std::string>("prefer", device.prefer, backends);
     section.choice<std::string>("otherwise", device.otherwise, {{"cpu", "cpu"}});
     if (section.has("require")) {
       if (section.has("prefer")) section.fault("require", "prefer and require");
-      section.choice<std::string>("require", device.prefer, {{"cpu", "cpu"}, {"cuda", "cuda"}});
+      section.choice<std::string>("require", device.prefer, backends);
       device.required = true;
     }
     section.integer("batch_max", device.batch_max, 1, 1'048'576);
     section.number("wait_ms_max", device.wait_ms_max, 0, 10'000);
     section.integer("slots", device.slots, 2, 256);
     section.integer("threads", device.threads, 1, 1024);
+    section.choice("offload", device.offload, {{"measured", Offload::measured}, {"always", Offload::always}});
+    section.number("watchdog_s", device.watchdog_s, 0.01, 3600);
+    section.choice("when_lost", device.restart_when_lost, {{"stay", false}, {"restart", true}});
   }
 
   std::string file_;

@@ -67,6 +67,9 @@ struct PublishConfig {
   int queue_messages_max = 1000;  ///< per subscriber, beyond which messages to it are dropped (and counted)
 };
 
+/// Which slots a GPU gets: those that it is measured to score sooner than the CPU, or all.
+enum class Offload { measured, always };
+
 struct DeviceConfig {
   std::string prefer = "cpu", otherwise = "cpu";
   bool required = false;         ///< `require:` instead of `prefer:`
@@ -74,6 +77,9 @@ struct DeviceConfig {
   double wait_ms_max = 2;
   std::size_t slots = 4;
   unsigned threads = 0;  ///< 0: LANNER_THREADS, or the CPUs there are
+  Offload offload = Offload::measured;
+  double watchdog_s = 10;         ///< what takes a GPU longer hangs
+  bool restart_when_lost = false;  ///< drain and end (status 3), for a supervisor to start again
 };
 
 struct ApiConfig {

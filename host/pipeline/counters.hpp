@@ -56,6 +56,7 @@ struct Counters {
   Counter published_dropped, replies_lost, producers, acked_in_flight;
   Counter results_rows, results_syncs, results_failures;
   Counter reloads, reloads_refused, slots_scored, rows_staged, rows_direct;
+  Counter slots_scored_on_gpu, gpu_failures;
   Counter batches_free, slots_free;
   Durations intake, score, outlet, total;
 };

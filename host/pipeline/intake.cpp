@@ -214,6 +214,7 @@ Intake::Taken Intake::take(std::uint32_t source, Message& message, const Routes&
     scores.threshold.resize(batch.rows());
     scores.flag.resize(batch.rows());
     scores.extrapolated.resize(batch.rows());
+    scores.on_gpu = false;
   }
   counters_.events_in.add(batch.rows());
   stream.counters->events_in.add(batch.rows());

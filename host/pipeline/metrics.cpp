@@ -94,6 +94,10 @@ std::string metrics_text(const Standing& standing, const Counters& counters, con
   families.gauge("lanner_queue_depth", depth, static_cast<double>(in_flight), {{"queue", "in_flight"}});
 
   families.counter("lanner_slots_scored_total", "Slots of rows scored.", counters.slots_scored);
+  families.counter("lanner_slots_scored_on_gpu_total", "Slots of rows scored on a GPU.",
+                   counters.slots_scored_on_gpu);
+  families.counter("lanner_gpu_failures_total", "Slots that a GPU failed on and the CPU scored again.",
+                   counters.gpu_failures);
   families.counter("lanner_rows_staged_total", "Rows copied or computed into slots.", counters.rows_staged);
   families.counter("lanner_rows_direct_total", "Rows scored where they lay in the message.",
                    counters.rows_direct);

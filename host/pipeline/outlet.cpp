@@ -64,7 +64,8 @@ void Outlet::publish(Batch& batch) {
   const Route& route = *batch.route;
   for (std::size_t l = 0; l < batch.lanes; ++l) {
     const Scores& scores = batch.scores[l];
-    route.lanes[l]->header.write(header_, batch.producer, batch.seq, batch.rows());
+    const Lane& lane = *route.lanes[l];
+    (scores.on_gpu ? lane.gpu_header : lane.header).write(header_, batch.producer, batch.seq, batch.rows());
     const std::array frames{bytes_of(header_), bytes_of(scores.score, batch.rows()),
                             bytes_of(scores.p_value, batch.rows()), bytes_of(scores.threshold, batch.rows()),
                             bytes_of(scores.flag, batch.rows())};

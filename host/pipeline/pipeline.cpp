@@ -2,8 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <thread>
 
 namespace lanner::host {
+namespace {
+
+// How often a GPU is asked whether it is done.
+constexpr std::chrono::microseconds gpu_asked_again{20};
+
+}  // namespace
 
 // ingest -> decode
 bool Pipeline::take_in(std::uint32_t source) {
@@ -39,8 +46,16 @@ void Pipeline::move_on() {
 // -> score -> decide -> explain
 bool Pipeline::score(std::chrono::nanoseconds wait) {
   Slot* slot;
-  if (!to_score_.pop(slot, wait)) return false;
-  scoring_.score(*slot);
+  if (!scoring_.under_way()) {
+    if (!to_score_.pop(slot, wait)) return false;
+    scoring_.begin(*slot);
+  }
+  while (scoring_.has_room() && to_score_.try_pop(slot)) scoring_.begin(*slot);
+  slot = scoring_.finish();
+  if (!slot) {
+    std::this_thread::sleep_for(gpu_asked_again);
+    return true;
+  }
   for (const Slot::Segment& segment : slot->segments)
     if (segment.batch->done(segment.count)) finish(*segment.batch);
   slot->route.reset();
@@ -103,8 +118,8 @@ Pipeline::Pipeline(const DeviceConfig& config, Ports ports, Routes routes, Count
       results_(ports_.open_results ? ports_.open_results() : nullptr),
       pool_(batch_count, in_flight_bytes_max(ports_.sources)),
       intake_(clock_, ports_.sources, results_ ? results_->settled() : Settled{}, pool_, counters_),
-      stage_(ports_.device, stage_options(config), counters_, to_score_, free_slots_),
-      scoring_(clock_, ports_.device, config.batch_max, counters_),
+      stage_(ports_.device, ports_.gpus, stage_options(config), counters_, to_score_, free_slots_),
+      scoring_(clock_, ports_.device, ports_.gpus, scoring_options(config), counters_),
       outlet_(clock_, ports_.publishers, std::move(results_), ports_.open_results, batch_count, counters_) {
   for (const auto& [name, route] : *routes_) stage_.make_room(*route);
 }
@@ -118,6 +133,11 @@ std::uint64_t Pipeline::in_flight_bytes_max(std::span<Source* const> sources) {
 Stage::Options Pipeline::stage_options(const DeviceConfig& config) {
   return {config.slots, config.batch_max, static_cast<std::int64_t>(std::llround(config.wait_ms_max * 1e6)),
           batch_count};
+}
+
+Scoring::Options Pipeline::scoring_options(const DeviceConfig& config) {
+  return {config.batch_max, config.slots, config.offload == Offload::always,
+          static_cast<std::int64_t>(std::llround(config.watchdog_s * 1e9))};
 }
 
 void Pipeline::replace_routes(Routes routes) {

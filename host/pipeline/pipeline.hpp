@@ -31,7 +31,7 @@ namespace lanner::host {
 /// What the host touches outside itself. All of it outlives the pipeline.
 struct Ports {
   const Clock& clock;
-  Device& device;
+  Device& device;  ///< the CPU
   std::vector<Source*> sources;
   std::vector<Publisher*> publishers;
   std::function<std::unique_ptr<ResultsSink>()> open_results;  ///< empty: nothing is stored
@@ -39,6 +39,7 @@ struct Ports {
   std::function<void()> answers, room;
   /// A stream has collected enough to learn from.
   std::function<void(const std::string& stream, std::shared_ptr<Learning>)> learn;
+  Gpus gpus = {};
 };
 
 class Pipeline {
@@ -63,7 +64,7 @@ class Pipeline {
   /// Nothing is on its way any more.
   bool idle() const { return pool_.free() == pool_.size(); }
 
-  // The scoring thread's step: scores one slot. false: there was none within that time.
+  // The scoring thread's step: begins slots that wait, and finishes one. false: there was none within that time.
   bool score(std::chrono::nanoseconds wait);
   // The outlet thread's step. false: nothing was finished within that time.
   bool put_out(std::chrono::nanoseconds wait);
@@ -86,6 +87,7 @@ class Pipeline {
   void finish(Batch&);
   static std::uint64_t in_flight_bytes_max(std::span<Source* const>);
   static Stage::Options stage_options(const DeviceConfig&);
+  static Scoring::Options scoring_options(const DeviceConfig&);
 
   static constexpr std::size_t batch_count = 1024;
 

@@ -4,6 +4,9 @@
 #include <exception>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "kernels/device/error.hpp"
 
 namespace lanner::host {
 namespace {
@@ -49,6 +52,27 @@ std::shared_ptr<const engine::ModelScorer> resident(std::shared_ptr<const engine
                                                     Device& device, const Lane* before) {
   if (before && before->model().hash() == model->hash()) return before->scorer;
   return std::make_shared<engine::ModelScorer>(std::move(model), device);
+}
+
+// A GPU that has no room for it leaves it to the others and the CPU.
+std::vector<std::shared_ptr<const engine::ModelScorer>> resident_on_gpus(
+    const std::shared_ptr<const engine::Model>& model, const Gpus& gpus) {
+  std::vector<std::shared_ptr<const engine::ModelScorer>> scorers;
+  for (const auto& gpu : gpus) {
+    scorers.push_back(nullptr);
+    if (!gpu->usable()) continue;
+    try {
+      scorers.back() = std::make_shared<engine::ModelScorer>(model, gpu->device());
+    } catch (const DeviceError& error) {
+      spdlog::error("{}: {}: {}", gpu->device().description(), model->name(), error.what());
+      if (error.lost()) {
+        gpu->lose(error.what(), false);
+      } else {
+        gpu->failed(error.what());
+      }
+    }
+  }
+  return scorers;
 }
 
 std::shared_ptr<Route> new_route(const StreamConfig& config, StreamCounterTable& counters) {
@@ -99,7 +123,8 @@ bool has_features_of(const engine::Model& model, const std::filesystem::path& fi
   return false;
 }
 
-void add_models(Route& route, const Route* before, Device& device, std::vector<ConfigError>& faults) {
+void add_models(Route& route, const Route* before, Device& device, std::vector<ConfigError>& faults,
+                const Gpus& gpus) {
   std::vector<ModelConfig> models = route.config.models;
   const auto& learn = route.config.learn;
   // What was learned in an earlier run is not learned again.
@@ -129,7 +154,7 @@ void add_models(Route& route, const Route* before, Device& device, std::vector<C
       }
       route.lanes.push_back(std::make_shared<Lane>(route.config, name, config.role,
                                                    resident(std::move(model), device, lane_before), device,
-                                                   lane_before));
+                                                   lane_before, gpus));
     } catch (const std::exception& error) {
       fault(error.what(), "a model that can be loaded");
     }
@@ -139,18 +164,22 @@ void add_models(Route& route, const Route* before, Device& device, std::vector<C
 }  // namespace
 
 Lane::Lane(const StreamConfig& stream, std::string lane_name, Role lane_role,
-           std::shared_ptr<const engine::ModelScorer> resident_scorer, Device& device, const Lane* before)
+           std::shared_ptr<const engine::ModelScorer> resident_scorer, Device& device, const Lane* before,
+           const Gpus& gpus)
     : name(std::move(lane_name)),
       role(lane_role),
       rule(engine::describe(stream.decide)),
       scorer(std::move(resident_scorer)),
       header(stream.name, name, scorer->model().hash(), lanner::name(device.backend())),
+      gpu_header(stream.name, name, scorer->model().hash(),
+                 lanner::name(gpus.empty() ? device.backend() : gpus[0]->device().backend())),
       raw_field(raw_fields(scorer->model().features())) {
   const bool same_model = before && before->scorer == scorer;
   state = same_model ? before->state
           : scorer->model().features().has_windows()
               ? std::shared_ptr<engine::FeatureState>(scorer->model().features().make_state())
               : nullptr;
+  on_gpu = same_model ? before->on_gpu : resident_on_gpus(scorer->model_pointer(), gpus);
   decider =
       same_model && before->rule == rule ? before->decider : std::make_shared<engine::Decider>(stream.decide);
 }
@@ -162,13 +191,13 @@ std::size_t Route::width() const {
 }
 
 Routes build_routes(const Config& config, Device& device, StreamCounterTable& counters, const Routes& before,
-                    std::vector<ConfigError>& faults) {
+                    std::vector<ConfigError>& faults, const Gpus& gpus) {
   Routes routes;
   for (const StreamConfig& stream : config.streams) {
     const auto found = before.find(stream.name);
     const Route* route_before = found == before.end() ? nullptr : found->second.get();
     auto route = new_route(stream, counters);
-    add_models(*route, route_before, device, faults);
+    add_models(*route, route_before, device, faults, gpus);
     if (route->lanes.empty() && stream.models.empty()) {
       if (!stream.learn) {
         faults.push_back(
@@ -178,7 +207,7 @@ Routes build_routes(const Config& config, Device& device, StreamCounterTable& co
         route->learning = route_before->learning;
         for (const auto& lane : route_before->lanes)
           route->lanes.push_back(
-              std::make_shared<Lane>(stream, lane->name, lane->role, lane->scorer, device, lane.get()));
+              std::make_shared<Lane>(stream, lane->name, lane->role, lane->scorer, device, lane.get(), gpus));
       } else {
         route->learning = std::make_shared<Learning>(stream);
       }
@@ -191,7 +220,7 @@ Routes build_routes(const Config& config, Device& device, StreamCounterTable& co
 
 Routes with_learned(const Routes& before, const std::string& stream, const Learning& learning,
                     std::shared_ptr<const engine::Model> model, std::shared_ptr<engine::FeatureState> state,
-                    Device& device) {
+                    Device& device, const Gpus& gpus) {
   Routes routes = before;
   const auto found = routes.find(stream);
   // The stream may have been reconfigured while its model was being fitted.
@@ -199,7 +228,7 @@ Routes with_learned(const Routes& before, const std::string& stream, const Learn
   auto route = std::make_shared<Route>(*found->second);
   auto lane = std::make_shared<Lane>(route->config, learning.model_name(), Role::active,
                                      std::make_shared<engine::ModelScorer>(std::move(model), device), device,
-                                     nullptr);
+                                     nullptr, gpus);
   if (state) lane->state = std::move(state);
   route->lanes = {std::move(lane)};
   route->learning.reset();

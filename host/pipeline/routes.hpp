@@ -12,6 +12,7 @@
 #include "engine/model/model.hpp"
 #include "host/config/config.hpp"
 #include "host/pipeline/counters.hpp"
+#include "host/pipeline/gpu.hpp"
 #include "host/pipeline/learning.hpp"
 #include "host/publish/messages.hpp"
 
@@ -20,7 +21,7 @@ namespace lanner::host {
 /// One model at work on one stream.
 struct Lane {
   Lane(const StreamConfig&, std::string name, Role, std::shared_ptr<const engine::ModelScorer>, Device&,
-       const Lane* before);
+       const Lane* before, const Gpus& = {});
 
   std::string name;
   Role role;
@@ -28,7 +29,10 @@ struct Lane {
   std::shared_ptr<const engine::ModelScorer> scorer;
   std::shared_ptr<engine::FeatureState> state;  ///< the intake thread's; null where no feature has a window
   std::shared_ptr<engine::Decider> decider;     ///< the scoring thread's
-  ScoresHeader header;
+  ScoresHeader header, gpu_header;
+  /// One a GPU: the same model there; null where it couldn't be made. `scorer` is the CPU's: it scores what a
+  /// GPU doesn't, and explains.
+  std::vector<std::shared_ptr<const engine::ModelScorer>> on_gpu;
   std::vector<int> raw_field;  ///< for each feature column: the field it is a plain function of, or -1
 
   const engine::Model& model() const { return scorer->model(); }
@@ -52,11 +56,12 @@ using Routes = std::map<std::string, std::shared_ptr<Route>, std::less<>>;
 /// Loads the models that `before` doesn't have already. Faults are appended, not yet located; the result
 /// means something only if there are none.
 Routes build_routes(const Config&, Device&, StreamCounterTable&, const Routes& before,
-                    std::vector<ConfigError>& faults);
+                    std::vector<ConfigError>& faults, const Gpus& = {});
 
 /// The same routes, with a model that was learned in place of the learning.
 Routes with_learned(const Routes& before, const std::string& stream, const Learning&,
-                    std::shared_ptr<const engine::Model>, std::shared_ptr<engine::FeatureState>, Device&);
+                    std::shared_ptr<const engine::Model>, std::shared_ptr<engine::FeatureState>, Device&,
+                    const Gpus& = {});
 /// The same routes, with a learning that failed begun anew.
 Routes with_new_learning(const Routes& before, const std::string& stream, const Learning& failed);
 

@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <unistd.h>
 #include <spdlog/spdlog.h>
 #include <zmq.hpp>
 
@@ -30,6 +31,8 @@
 #include "host/pipeline/status.hpp"
 #include "host/pipeline/wake.hpp"
 #include "host/publish/zeromq_publisher.hpp"
+#include "kernels/device/error.hpp"
+#include "kernels/device/gpu.hpp"
 
 namespace lanner::host {
 namespace {
@@ -49,26 +52,38 @@ unsigned threads_of(const DeviceConfig& config) {
                                                              : config.threads;
 }
 
-struct ChosenDevice {
-  std::shared_ptr<Device> device;
-  std::string fallback;  ///< why it isn't the preferred one; empty: it is
+struct ChosenDevices {
+  std::shared_ptr<Device> cpu;
+  Gpus gpus;
+  std::string fallback;  ///< why there are no GPUs though they are preferred; empty: it is as preferred
 };
 
-ChosenDevice choose_device(const DeviceConfig& config) {
+Backend backend_of(const std::string& name) {
+  return name == "cuda" ? Backend::cuda : name == "emulated" ? Backend::emulated : Backend::cpu;
+}
+
+ChosenDevices choose_devices(const DeviceConfig& config, const Clock& clock) {
   CpuOptions cpu;
   if (const unsigned threads = threads_of(config)) cpu.threads = threads;
-  if (config.prefer == "cpu") return {Device::cpu(cpu), {}};
-  return {Device::cpu(cpu),
-          "device: " + config.prefer + ": this build has no such backend; the cpu scores instead"};
+  ChosenDevices chosen{Device::cpu(cpu), {}, {}};
+  if (config.prefer == "cpu") return chosen;
+  try {
+    for (auto& device : open_gpus(backend_of(config.prefer)))
+      chosen.gpus.push_back(std::make_shared<Gpu>(std::move(device), clock));
+  } catch (const std::exception& error) {
+    chosen.gpus.clear();
+    chosen.fallback = fmt::format("device: {}: {}; the cpu scores instead", config.prefer, error.what());
+  }
+  return chosen;
 }
 
 constexpr std::string_view required_device = "device.require";
 
-void check_device(const DeviceConfig& config, std::vector<ConfigError>& faults) {
-  if (config.required && config.prefer != "cpu")
+void check_device(const DeviceConfig& config, const ChosenDevices& chosen, std::vector<ConfigError>& faults) {
+  if (config.required && config.prefer != "cpu" && chosen.gpus.empty())
     faults.push_back({.key = std::string(required_device),
-                      .found = fmt::format("'{}', a backend that this build does not have", config.prefer),
-                      .allowed = "cpu"});
+                      .found = fmt::format("'{}', which isn't here ({})", config.prefer, chosen.fallback),
+                      .allowed = "a device that this build and this machine have"});
 }
 
 void check_endpoints(const Config& config, std::vector<ConfigError>& faults) {
@@ -109,7 +124,8 @@ bool same(const std::optional<ResultsOptions>& a, const std::optional<ResultsOpt
 bool same(const DeviceConfig& a, const DeviceConfig& b) {
   return a.prefer == b.prefer && a.otherwise == b.otherwise && a.required == b.required &&
          a.batch_max == b.batch_max && a.wait_ms_max == b.wait_ms_max && a.slots == b.slots &&
-         a.threads == b.threads;
+         a.threads == b.threads && a.offload == b.offload && a.watchdog_s == b.watchdog_s &&
+         a.restart_when_lost == b.restart_when_lost;
 }
 
 // What differs that is fixed at start. Streams, models, rules and the log's level are not.
@@ -151,6 +167,7 @@ class Host {
   void restore();
   void keep();
   Standing standing() const;
+  std::string device_names() const;
   ApiServer::Pages pages();
 
   Config config_;
@@ -160,7 +177,7 @@ class Host {
   Counters counters_;
   StreamCounterTable streams_;
   Conditions conditions_;
-  ChosenDevice chosen_;
+  ChosenDevices chosen_;
   zmq::context_t context_;
   Wake wake_;
   std::vector<std::unique_ptr<ZeromqSource>> sources_;
@@ -169,7 +186,8 @@ class Host {
   std::vector<zmq::pollitem_t> poll_items_;
   std::mutex control_;        ///< one change of routes at a time
   bool first_start_ = false;  ///< with this results directory
-  std::atomic<bool> ready_{false}, stopping_{false}, failed_{false}, drained_{false};
+  std::atomic<bool> ready_{false}, stopping_{false}, failed_{false}, drained_{false},
+      restart_{false};
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<ApiServer> api_;
 };
@@ -197,11 +215,11 @@ std::vector<Base*> pointers(const std::vector<std::unique_ptr<Made>>& made) {
 
 Host::Host(const PartialConfig& partial, const ServeOptions& options)
     : config_(partial.config), options_(options) {
-  chosen_ = choose_device(config_.device);
+  chosen_ = choose_devices(config_.device, clock_);
   std::vector<ConfigError> faults = partial.errors;
-  check_device(config_.device, faults);
+  check_device(config_.device, chosen_, faults);
   check_endpoints(config_, faults);
-  Routes routes = build_routes(config_, *chosen_.device, streams_, {}, faults);
+  Routes routes = build_routes(config_, *chosen_.cpu, streams_, {}, faults, chosen_.gpus);
   if (faults.empty()) {
     bind_all(context_, "ingest", config_.ingest, sources_, faults);
     bind_all(context_, "publish", config_.publish, publishers_, faults);
@@ -210,7 +228,8 @@ Host::Host(const PartialConfig& partial, const ServeOptions& options)
   refuse(faults);
 
   Ports ports{
-      clock_, *chosen_.device, pointers<Source>(sources_), pointers<Publisher>(publishers_), {}, {}, {}, {}};
+      clock_, *chosen_.cpu, pointers<Source>(sources_), pointers<Publisher>(publishers_), {}, {}, {}, {},
+      chosen_.gpus};
   if (config_.results) ports.open_results = [options = *config_.results] { return open_results(options); };
   ports.answers = [this] { wake_.signal(Wake::answers); };
   ports.room = [this] { wake_.signal(Wake::room); };
@@ -236,7 +255,7 @@ Host::Host(const PartialConfig& partial, const ServeOptions& options)
     throw CannotServe({error.what()});
   }
 
-  spdlog::info("lanner {} on {}", LANNER_VERSION, chosen_.device->description());
+  spdlog::info("lanner {} on {}", LANNER_VERSION, device_names());
   if (!chosen_.fallback.empty()) {
     spdlog::warn("{}", chosen_.fallback);
     conditions_.set("device", chosen_.fallback);
@@ -275,13 +294,21 @@ Host::Host(const PartialConfig& partial, const ServeOptions& options)
 Standing Host::standing() const {
   Standing standing;
   standing.uptime_s = 1e-9 * static_cast<double>(clock_.steady_ns() - started_ns_);
-  standing.device = chosen_.device->description();
+  standing.device = device_names();
   standing.slots_queued = pipeline_->queued_slots();
   standing.batches_queued = pipeline_->queued_batches();
   standing.batches = pipeline_->batches();
   standing.ready = ready_ && !stopping_;
   standing.degraded = conditions_.list();
+  for (const auto& gpu : chosen_.gpus)
+    if (std::string trouble = gpu->trouble(); !trouble.empty()) standing.degraded.push_back("device: " + trouble);
   return standing;
+}
+
+std::string Host::device_names() const {
+  std::string names;
+  for (const auto& gpu : chosen_.gpus) names += gpu->device().description() + ", ";
+  return names + chosen_.cpu->description();
 }
 
 ApiServer::Pages Host::pages() {
@@ -292,8 +319,10 @@ ApiServer::Pages Host::pages() {
            }},
           {"/health/ready",
            [=, this] {
-             const bool ready = ready_ && !stopping_;
-             return Page{ready ? 200 : 503, plain, ready ? "ready\n" : "not ready\n"};
+             const Standing now = standing();
+             std::string text = now.ready ? "ready\n" : "not ready\n";
+             for (const std::string& reason : now.degraded) text += "degraded: " + reason + "\n";
+             return Page{now.ready ? 200 : 503, plain, text};
            }},
           {"/status",
            [=, this] {
@@ -369,6 +398,12 @@ void Host::outlet() {
     }
     const bool some =
         pipeline_->put_out(std::chrono::nanoseconds(std::max<std::int64_t>(0, next_status_ns - now)));
+    if (config_.device.restart_when_lost && !stopping_ &&
+        std::ranges::any_of(chosen_.gpus, [](const auto& gpu) { return gpu->lost(); })) {
+      spdlog::error("a GPU is lost to this process: ending, to be started again");
+      restart_ = true;
+      kill(getpid(), SIGTERM);
+    }
     if (pipeline_->outlet().failing()) {
       conditions_.set("results", "results can't be written");
       if (!some) std::this_thread::sleep_for(50ms);
@@ -407,7 +442,8 @@ void Host::learned(const Learner::Job& job, Device& device, const engine::Progre
     auto state = learning.state_after(*model);
     std::lock_guard lock(control_);
     pipeline_->replace_routes(
-        with_learned(*pipeline_->routes(), job.stream, learning, model, std::move(state), *chosen_.device));
+        with_learned(*pipeline_->routes(), job.stream, learning, model, std::move(state), *chosen_.cpu,
+                     chosen_.gpus));
     conditions_.clear("learn " + job.stream);
     spdlog::info("stream {}: learned {} ({}) from {} rows{}", job.stream, learning.model_name(),
                  model->hash(), learning.rows(), save.empty() ? "" : ", saved as " + save.string());
@@ -438,9 +474,8 @@ void Host::reload() {
         return refuse({fmt::format("{}: a change of it needs a restart", fmt::join(parts, ", "))});
     }
     std::lock_guard lock(control_);
-    check_device(next.device, faults);
     check_endpoints(next, faults);
-    Routes routes = build_routes(next, *chosen_.device, streams_, *pipeline_->routes(), faults);
+    Routes routes = build_routes(next, *chosen_.cpu, streams_, *pipeline_->routes(), faults, chosen_.gpus);
     locate(faults, options_.file);
     if (!faults.empty()) return refuse(texts(faults));
     pipeline_->replace_routes(std::move(routes));
@@ -512,10 +547,11 @@ int Host::run() {
   spdlog::info("stopped: {} events in, {} scored, {} refused, {} alerts", std::uint64_t{counters_.events_in},
                std::uint64_t{counters_.events_scored}, std::uint64_t{counters_.events_refused},
                std::uint64_t{counters_.alerts});
-  const int status = failed_ ? 1 : 0;
-  if (!fit_ended) {
-    spdlog::warn("a fit is under way and is abandoned");
-    // Its thread can't be waited for: what has been published leaves first, then the process ends around it.
+  const int status = failed_ ? 1 : restart_ ? 3 : 0;
+  const bool hangs = std::ranges::any_of(chosen_.gpus, [](const auto& gpu) { return gpu->hangs(); });
+  if (!fit_ended) spdlog::warn("a fit is under way and is abandoned");
+  if (!fit_ended || hangs) {
+    // Neither a fit's thread nor a kernel that hangs can be waited for: what has been published leaves first, then the process ends around it.
     sources_.clear();
     publishers_.clear();
     context_.close();
@@ -550,10 +586,11 @@ int serve(const PartialConfig& partial, const ServeOptions& options) {
 std::vector<ConfigError> check(const PartialConfig& partial, const std::filesystem::path& file) {
   const Config& config = partial.config;
   std::vector<ConfigError> faults = partial.errors;
-  check_device(config.device, faults);
+  const ChosenDevices chosen = choose_devices(config.device, system_clock());
+  check_device(config.device, chosen, faults);
   check_endpoints(config, faults);
   StreamCounterTable streams;
-  build_routes(config, *choose_device(config.device).device, streams, {}, faults);
+  build_routes(config, *chosen.cpu, streams, {}, faults);
   locate(faults, file);
   return faults;
 }

@@ -11,12 +11,6 @@
 
 namespace lanner::host {
 
-/// The config requires a device that this machine doesn't have (exit status 3).
-class DeviceMissing : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
 /// A start that can't be: a model that isn't there or doesn't fit its stream, an endpoint that is taken,
 /// refused or malformed, a results folder that can't be written (exit status 2). One line a fault.
 class CannotServe : public std::runtime_error {
@@ -28,7 +22,7 @@ class CannotServe : public std::runtime_error {
   std::vector<std::string> faults_;
 };
 
-/// Throws where there is a fault: DeviceMissing if a missing device is the only one, CannotServe otherwise.
+/// Throws where there is a fault: DeviceMissing (kernels/device/error.hpp; exit status 3) if a missing device is the only one, CannotServe otherwise.
 void refuse(const std::vector<ConfigError>&);
 
 struct ServeOptions {

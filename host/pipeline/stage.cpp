@@ -5,6 +5,10 @@
 #include <limits>
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
+#include "kernels/device/error.hpp"
+
 namespace lanner::host {
 namespace {
 
@@ -43,9 +47,9 @@ std::span<std::uint8_t> Slot::refused_of(std::size_t lane, std::size_t rows_max)
   return refused.span().subspan(lane * rows_max, count);
 }
 
-Stage::Stage(Device& device, const Options& options, Counters& counters, Queue<Slot*>& to_score,
+Stage::Stage(Device& cpu, Gpus gpus, const Options& options, Counters& counters, Queue<Slot*>& to_score,
              Queue<Slot*>& free)
-    : device_(device), options_(options), counters_(counters), to_score_(to_score), free_(free) {
+    : device_(cpu), gpus_(std::move(gpus)), options_(options), counters_(counters), to_score_(to_score), free_(free) {
   for (std::size_t i = 0; i < options_.slots; ++i) {
     Slot& slot = *slots_.emplace_back(std::make_unique<Slot>());
     slot.segments.reserve(options_.batches);
@@ -62,7 +66,7 @@ void Stage::make_room(Slot& slot, const Route& route) {
   const std::size_t rows = options_.rows_max, lanes = route.lanes.size();
   std::size_t workspace = 0;
   for (const auto& lane : route.lanes) workspace = std::max(workspace, lane->scorer->workspace_bytes(rows));
-  grow(device_, slot.values, rows * route.width());
+  if (slot.values.size() < rows * route.width()) make_values(slot, rows * route.width());
   grow(device_, slot.refused, rows * lanes);
   grow(device_, slot.extrapolated, rows);
   grow(device_, slot.scores, rows);
@@ -70,12 +74,34 @@ void Stage::make_room(Slot& slot, const Route& route) {
   grow(device_, slot.workspace, workspace);
 }
 
+void Stage::make_values(Slot& slot, std::size_t count) {
+  slot.pinned_by_gpu = false;
+  if (!gpus_.empty() && !gpus_[0]->lost()) {
+    try {
+      slot.values = gpus_[0]->device().pinned<float>(count);
+      slot.pinned_by_gpu = true;
+      return;
+    } catch (const DeviceError& error) {
+      spdlog::error("{}: {}", gpus_[0]->device().description(), error.what());
+      if (error.lost()) {
+        gpus_[0]->lose(error.what(), false);
+      } else {
+        gpus_[0]->failed(error.what());
+      }
+    }
+  }
+  slot.values = device_.pinned<float>(count);
+}
+
+bool Stage::gpus_in_use() const {
+  return std::ranges::any_of(gpus_, [](const auto& gpu) { return gpu->usable(); });
+}
+
 // The frame's memory is the feature matrix itself: nothing to compute, nothing to copy, once no value is
 // refused.
 bool Stage::is_direct(const Batch& batch) const {
   const engine::Records& records = batch.records;
-  if (device_.backend() != Backend::cpu || records.count < direct_rows_min || !records.dense.floats)
-    return false;
+  if (records.count < direct_rows_min || !records.dense.floats || gpus_in_use()) return false;
   if (!records.refused.empty()) return false;
   for (const auto& lane : batch.route->lanes) {
     if (!lane->model().features().is_identity() || lane->width() != records.dense.width) return false;

@@ -29,6 +29,7 @@ struct Slot {
   std::size_t count = 0;  ///< rows
   std::int64_t opened_ns = 0;
   bool direct = false;  ///< the rows lie in the batch's own frame, for every lane; none is refused
+  bool pinned_by_gpu = false;  ///< `values` can be copied to a GPU
 
   Pinned<float> values;                        ///< of all lanes, one after another
   Pinned<std::uint8_t> refused, extrapolated;  ///< lanes x rows; extrapolated: one lane at a time
@@ -50,7 +51,8 @@ class Stage {
     std::int64_t wait_ns = 2'000'000;
     std::size_t batches = 1024;  ///< that there are
   };
-  Stage(Device&, const Options&, Counters&, Queue<Slot*>& to_score, Queue<Slot*>& free);
+  /// Rows for GPUs are staged in memory that the first of them pins.
+  Stage(Device& cpu, Gpus, const Options&, Counters&, Queue<Slot*>& to_score, Queue<Slot*>& free);
 
   std::size_t rows_max() const { return options_.rows_max; }
 
@@ -79,8 +81,11 @@ class Stage {
   Slot* take_free(const std::shared_ptr<Route>&, std::int64_t now_ns);
   void close(Slot*);
   void make_room(Slot&, const Route&);
+  void make_values(Slot&, std::size_t count);
+  bool gpus_in_use() const;
 
   Device& device_;
+  Gpus gpus_;
   Options options_;
   Counters& counters_;
   Queue<Slot*>& to_score_;

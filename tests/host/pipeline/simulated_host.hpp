@@ -191,10 +191,12 @@ class SimulatedHost {
     DeviceConfig device;
     IngestConfig ingest;
     bool results = false;
+    std::vector<std::shared_ptr<Device>> gpus = {};
   };
 
   explicit SimulatedHost(Options options, std::vector<StreamConfig> streams)
       : device(Device::cpu({chosen_cpu_tier(), 1})), source(options.ingest), options_(options) {
+    for (const auto& gpu : options.gpus) gpus.push_back(std::make_shared<Gpu>(gpu, clock));
     for (StreamConfig& stream : streams) config.streams.push_back(std::move(stream));
     start();
   }
@@ -205,9 +207,9 @@ class SimulatedHost {
     source.incoming.clear();
     source.answers.clear();
     std::vector<ConfigError> faults;
-    Routes routes = build_routes(config, *device, streams, {}, faults);
+    Routes routes = build_routes(config, *device, streams, {}, faults, gpus);
     if (!faults.empty()) throw std::runtime_error(faults[0].text());
-    Ports ports{clock, *device, {&source}, {&publisher}, {}, [] {}, [] {}, {}};
+    Ports ports{clock, *device, {&source}, {&publisher}, {}, [] {}, [] {}, {}, gpus};
     if (options_.results) ports.open_results = [this] { return std::make_unique<MemorySink>(disk); };
     ports.learn = [this](const std::string& stream, std::shared_ptr<Learning> learning) {
       to_learn.emplace_back(stream, std::move(learning));
@@ -225,7 +227,7 @@ class SimulatedHost {
     for (std::size_t i = 0; i < models.size(); ++i) {
       route->lanes.push_back(std::make_shared<Lane>(
           route->config, models[i]->name() + std::to_string(i), i < roles.size() ? roles[i] : Role::active,
-          std::make_shared<engine::ModelScorer>(models[i], *device), *device, nullptr));
+          std::make_shared<engine::ModelScorer>(models[i], *device), *device, nullptr, gpus));
     }
     route->schema = models.at(0)->features().schema();
     routes[stream] = route;
@@ -262,6 +264,7 @@ class SimulatedHost {
 
   ManualClock clock;
   std::shared_ptr<Device> device;
+  Gpus gpus;
   Counters counters;
   StreamCounterTable streams;
   Config config;
