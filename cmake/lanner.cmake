@@ -72,6 +72,10 @@ function(lanner_gpu_sources target)
       target_sources(${target} PRIVATE ${source})
     endif()
   endforeach()
+  # For LANNER_ON_GPU. Private, so that every other object is the same as in a build without CUDA (ccache).
+  if(LANNER_CUDA)
+    target_compile_definitions(${target} PRIVATE LANNER_CUDA=1)
+  endif()
 endfunction()
 
 # Of a test added with add_test.

@@ -185,9 +185,10 @@ void add_score(CLI::App& app, Action& chosen) {
   command->add_option("--data", arguments->data, "Rows: .csv, .npy, .npz, .arrow, .feather")->required();
   command->add_option("--out", arguments->out, "Scores: .csv, or .npy (structured)")->required();
   command
-      ->add_option("--device", arguments->device,
-                   "cpu or cuda (cuda: every row on the GPU, or exit status 3; emulated: on a GPU made of the "
-                   "CPU, for tests)")
+      ->add_option(
+          "--device", arguments->device,
+          "cpu or cuda (cuda: every row on the GPU, or exit status 3; emulated: on a GPU made of the "
+          "CPU, for tests)")
       ->check(CLI::IsMember({"cpu", "cuda", "emulated"}));
   auto* rate = command->add_option("--false-alarm-rate", arguments->false_alarm_rate,
                                    "Flag where the p-value is at most this (default 0.001)");

@@ -79,7 +79,8 @@ void add_serve(CLI::App& app, Action& chosen) {
       ->excludes(config)
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, Delivery>{{"acked", Delivery::acked}, {"lossy", Delivery::lossy}}));
-  command->add_option("--device", arguments->device, "cpu or cuda (emulated: a GPU made of the CPU, for tests)")
+  command
+      ->add_option("--device", arguments->device, "cpu or cuda (emulated: a GPU made of the CPU, for tests)")
       ->check(CLI::IsMember({"cpu", "cuda", "emulated"}));
   command->footer(
       "Example: lanner serve --config lanner.yaml\n"

@@ -114,7 +114,8 @@ constexpr Key device_keys[] = {
      "Which slots a GPU gets: those that it is measured to score sooner than the CPU, or all."},
     {"watchdog_s", "a number from 0.01 to 3600", "10", "What takes a GPU longer is taken to hang."},
     {"when_lost", "stay, restart", "stay",
-     "A GPU that is lost to this process: stay on the CPU; or drain and end with status 3, to be started again."},
+     "A GPU that is lost to this process: stay on the CPU; or drain and end with status 3, to be started "
+     "again."},
 };
 constexpr Key api_keys[] = {
     {"bind", "HOST:PORT", "", "Where HTTP is served: /health/live, /health/ready, /status, /metrics."}};

@@ -78,7 +78,7 @@ struct DeviceConfig {
   std::size_t slots = 4;
   unsigned threads = 0;  ///< 0: LANNER_THREADS, or the CPUs there are
   Offload offload = Offload::measured;
-  double watchdog_s = 10;         ///< what takes a GPU longer hangs
+  double watchdog_s = 10;          ///< what takes a GPU longer hangs
   bool restart_when_lost = false;  ///< drain and end (status 3), for a supervisor to start again
 };
 

@@ -92,7 +92,8 @@ CostModel::Where CostModel::choose(std::size_t rows) {
 
 void CostModel::learn(Where where, std::size_t rows, std::int64_t ns) {
   double& known = of(rows).ns_a_row[static_cast<std::size_t>(where)];
-  const double seen = std::max(static_cast<double>(ns), 1.0) / static_cast<double>(std::max<std::size_t>(rows, 1));
+  const double seen =
+      std::max(static_cast<double>(ns), 1.0) / static_cast<double>(std::max<std::size_t>(rows, 1));
   known = known == 0 ? seen : known + (seen - known) / 8;
 }
 

@@ -64,7 +64,8 @@ class Pipeline {
   /// Nothing is on its way any more.
   bool idle() const { return pool_.free() == pool_.size(); }
 
-  // The scoring thread's step: begins slots that wait, and finishes one. false: there was none within that time.
+  // The scoring thread's step: begins slots that wait, and finishes one. false: there was none within that
+  // time.
   bool score(std::chrono::nanoseconds wait);
   // The outlet thread's step. false: nothing was finished within that time.
   bool put_out(std::chrono::nanoseconds wait);

@@ -142,7 +142,8 @@ Slot* Scoring::finish() {
   return &slot;
 }
 
-// The results of a GPU, if they are there. It may turn out that they never will be: then the work is the CPU's.
+// The results of a GPU, if they are there. It may turn out that they never will be: then the work is the
+// CPU's.
 bool Scoring::collect(UnderWay& work) {
   Slot& slot = *work.slot;
   try {
@@ -176,7 +177,8 @@ void Scoring::leave(UnderWay& work) {
   work.gpu = nullptr;
 }
 
-// The GPU may still be reading the slot's rows, which does no harm, and writing to its own memory, which is kept.
+// The GPU may still be reading the slot's rows, which does no harm, and writing to its own memory, which is
+// kept.
 void Scoring::fall_back(UnderWay& work, const char* why, bool lost, bool hangs) {
   Gpu& gpu = *work.gpu;
   spdlog::error("{}: {}; the batch is scored again on the cpu", gpu.device().description(), why);

@@ -1,6 +1,6 @@
 // Scoring: from slots of feature rows to scores, decisions, and for flagged rows the reasons. Slots are begun
-// and finished in the same order, which is that of decisions. On a GPU several are under way at once; whatever
-// goes wrong there, the slot is scored again on the CPU, with the same bits.
+// and finished in the same order, which is that of decisions. On a GPU several are under way at once;
+// whatever goes wrong there, the slot is scored again on the CPU, with the same bits.
 #pragma once
 
 #include <cstddef>
@@ -19,9 +19,9 @@ class Scoring {
  public:
   struct Options {
     std::size_t rows_max = 8192;
-    std::size_t slots = 4;                       ///< that there are
-    bool offload_always = false;                 ///< every slot to a GPU that can be used, whatever it costs
-    std::int64_t watchdog_ns = 10'000'000'000;   ///< what takes longer on a GPU hangs
+    std::size_t slots = 4;                      ///< that there are
+    bool offload_always = false;                ///< every slot to a GPU that can be used, whatever it costs
+    std::int64_t watchdog_ns = 10'000'000'000;  ///< what takes longer on a GPU hangs
   };
   Scoring(const Clock&, Device& cpu, Gpus, const Options&, Counters&);
 
@@ -37,9 +37,9 @@ class Scoring {
   struct UnderWay {
     Slot* slot = nullptr;
     std::int64_t begun_ns = 0;
-    Gpu* gpu = nullptr;                                      ///< null: the CPU's
+    Gpu* gpu = nullptr;  ///< null: the CPU's
     std::size_t gpu_number = 0;
-    std::vector<std::unique_ptr<engine::RoundTrip>> trips;   ///< one a lane
+    std::vector<std::unique_ptr<engine::RoundTrip>> trips;  ///< one a lane
   };
 
   bool begin_on(Gpu&, std::size_t number, UnderWay&);

@@ -17,8 +17,8 @@
 #include <fmt/format.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <unistd.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 #include <zmq.hpp>
 
 #include "host/api/server.hpp"
@@ -186,8 +186,7 @@ class Host {
   std::vector<zmq::pollitem_t> poll_items_;
   std::mutex control_;        ///< one change of routes at a time
   bool first_start_ = false;  ///< with this results directory
-  std::atomic<bool> ready_{false}, stopping_{false}, failed_{false}, drained_{false},
-      restart_{false};
+  std::atomic<bool> ready_{false}, stopping_{false}, failed_{false}, drained_{false}, restart_{false};
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<ApiServer> api_;
 };
@@ -227,9 +226,8 @@ Host::Host(const PartialConfig& partial, const ServeOptions& options)
   locate(faults, options_.file);
   refuse(faults);
 
-  Ports ports{
-      clock_, *chosen_.cpu, pointers<Source>(sources_), pointers<Publisher>(publishers_), {}, {}, {}, {},
-      chosen_.gpus};
+  Ports ports{clock_, *chosen_.cpu, pointers<Source>(sources_), pointers<Publisher>(publishers_), {}, {}, {},
+              {},     chosen_.gpus};
   if (config_.results) ports.open_results = [options = *config_.results] { return open_results(options); };
   ports.answers = [this] { wake_.signal(Wake::answers); };
   ports.room = [this] { wake_.signal(Wake::room); };
@@ -301,7 +299,8 @@ Standing Host::standing() const {
   standing.ready = ready_ && !stopping_;
   standing.degraded = conditions_.list();
   for (const auto& gpu : chosen_.gpus)
-    if (std::string trouble = gpu->trouble(); !trouble.empty()) standing.degraded.push_back("device: " + trouble);
+    if (std::string trouble = gpu->trouble(); !trouble.empty())
+      standing.degraded.push_back("device: " + trouble);
   return standing;
 }
 
@@ -441,9 +440,8 @@ void Host::learned(const Learner::Job& job, Device& device, const engine::Progre
     }
     auto state = learning.state_after(*model);
     std::lock_guard lock(control_);
-    pipeline_->replace_routes(
-        with_learned(*pipeline_->routes(), job.stream, learning, model, std::move(state), *chosen_.cpu,
-                     chosen_.gpus));
+    pipeline_->replace_routes(with_learned(*pipeline_->routes(), job.stream, learning, model,
+                                           std::move(state), *chosen_.cpu, chosen_.gpus));
     conditions_.clear("learn " + job.stream);
     spdlog::info("stream {}: learned {} ({}) from {} rows{}", job.stream, learning.model_name(),
                  model->hash(), learning.rows(), save.empty() ? "" : ", saved as " + save.string());
@@ -551,7 +549,8 @@ int Host::run() {
   const bool hangs = std::ranges::any_of(chosen_.gpus, [](const auto& gpu) { return gpu->hangs(); });
   if (!fit_ended) spdlog::warn("a fit is under way and is abandoned");
   if (!fit_ended || hangs) {
-    // Neither a fit's thread nor a kernel that hangs can be waited for: what has been published leaves first, then the process ends around it.
+    // Neither a fit's thread nor a kernel that hangs can be waited for: what has been published leaves first,
+    // then the process ends around it.
     sources_.clear();
     publishers_.clear();
     context_.close();

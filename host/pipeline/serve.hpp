@@ -22,7 +22,8 @@ class CannotServe : public std::runtime_error {
   std::vector<std::string> faults_;
 };
 
-/// Throws where there is a fault: DeviceMissing (kernels/device/error.hpp; exit status 3) if a missing device is the only one, CannotServe otherwise.
+/// Throws where there is a fault: DeviceMissing (kernels/device/error.hpp; exit status 3) if a missing device
+/// is the only one, CannotServe otherwise.
 void refuse(const std::vector<ConfigError>&);
 
 struct ServeOptions {

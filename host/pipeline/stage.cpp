@@ -49,7 +49,12 @@ std::span<std::uint8_t> Slot::refused_of(std::size_t lane, std::size_t rows_max)
 
 Stage::Stage(Device& cpu, Gpus gpus, const Options& options, Counters& counters, Queue<Slot*>& to_score,
              Queue<Slot*>& free)
-    : device_(cpu), gpus_(std::move(gpus)), options_(options), counters_(counters), to_score_(to_score), free_(free) {
+    : device_(cpu),
+      gpus_(std::move(gpus)),
+      options_(options),
+      counters_(counters),
+      to_score_(to_score),
+      free_(free) {
   for (std::size_t i = 0; i < options_.slots; ++i) {
     Slot& slot = *slots_.emplace_back(std::make_unique<Slot>());
     slot.segments.reserve(options_.batches);

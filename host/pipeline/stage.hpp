@@ -28,7 +28,7 @@ struct Slot {
   std::vector<Segment> segments;
   std::size_t count = 0;  ///< rows
   std::int64_t opened_ns = 0;
-  bool direct = false;  ///< the rows lie in the batch's own frame, for every lane; none is refused
+  bool direct = false;         ///< the rows lie in the batch's own frame, for every lane; none is refused
   bool pinned_by_gpu = false;  ///< `values` can be copied to a GPU
 
   Pinned<float> values;                        ///< of all lanes, one after another

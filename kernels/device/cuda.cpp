@@ -27,7 +27,8 @@ bool is_passing(int code) {
 void log_failure(int code, const char* call) {
   // A process that ends may have unloaded the driver already.
   if (code == cudaSuccess || code == cudaErrorCudartUnloading) return;
-  std::fprintf(stderr, "lanner: %s: %s (%d)\n", call, cudaGetErrorString(static_cast<cudaError_t>(code)), code);
+  std::fprintf(stderr, "lanner: %s: %s (%d)\n", call, cudaGetErrorString(static_cast<cudaError_t>(code)),
+               code);
 }
 
 class CudaEvent final : public Event::State {
@@ -167,8 +168,9 @@ void check_cuda(int code, const char* call, std::source_location where) {
   if (code == cudaSuccess) return;
   cudaGetLastError();  // a passing error must not be met again by the next call that asks
   const std::string file = where.file_name();
-  throw DeviceError(file.substr(file.find_last_of('/') + 1) + ":" + std::to_string(where.line()) + ": " + call,
-                    code, cudaGetErrorString(static_cast<cudaError_t>(code)), !is_passing(code));
+  throw DeviceError(
+      file.substr(file.find_last_of('/') + 1) + ":" + std::to_string(where.line()) + ": " + call, code,
+      cudaGetErrorString(static_cast<cudaError_t>(code)), !is_passing(code));
 }
 
 CudaDevices find_cuda_devices() {
@@ -176,8 +178,9 @@ CudaDevices find_cuda_devices() {
   const cudaError_t code = cudaGetDeviceCount(&count);
   if (code != cudaSuccess) {
     cudaGetLastError();
-    return {{}, (means_none(code) ? std::string("no GPU or no driver: ") : std::string("cudaGetDeviceCount: ")) +
-                    cudaGetErrorString(code) + " (" + std::to_string(code) + ")"};
+    return {{},
+            (means_none(code) ? std::string("no GPU or no driver: ") : std::string("cudaGetDeviceCount: ")) +
+                cudaGetErrorString(code) + " (" + std::to_string(code) + ")"};
   }
   CudaDevices found;
   for (int i = 0; i < count; ++i) {
@@ -192,7 +195,8 @@ std::shared_ptr<Device> make_cuda_device(unsigned number) {
   const CudaDevices found = find_cuda_devices();
   if (found.names.empty()) throw DeviceMissing(found.reason);
   if (number >= found.names.size())
-    throw DeviceMissing("no GPU " + std::to_string(number) + ": there are " + std::to_string(found.names.size()));
+    throw DeviceMissing("no GPU " + std::to_string(number) + ": there are " +
+                        std::to_string(found.names.size()));
   return std::make_shared<CudaDevice>(static_cast<int>(number));
 }
 

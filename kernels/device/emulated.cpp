@@ -99,7 +99,8 @@ class Memory {
 
   /// Whether all these bytes are in one piece that is allocated.
   bool holds(const void* memory, std::size_t bytes) const {
-    const auto address = reinterpret_cast<std::uintptr_t>(memory), base = reinterpret_cast<std::uintptr_t>(base_);
+    const auto address = reinterpret_cast<std::uintptr_t>(memory),
+               base = reinterpret_cast<std::uintptr_t>(base_);
     if (address < base || address >= base + bytes_) return false;
     auto at = used_.upper_bound(address - base);
     if (at == used_.begin()) return false;
@@ -242,7 +243,8 @@ class EmulatedDevice final : public Device {
     auto at = pinned_.upper_bound(const_cast<void*>(memory));
     if (at == pinned_.begin()) return false;
     --at;
-    return static_cast<const std::byte*>(memory) + bytes <= static_cast<const std::byte*>(at->first) + at->second;
+    return static_cast<const std::byte*>(memory) + bytes <=
+           static_cast<const std::byte*>(at->first) + at->second;
   }
 
   void check_copy(void* to, const void* from, std::size_t bytes, Copy kind) const {
@@ -444,9 +446,9 @@ EmulatedOptions emulated_options_from_environment() {
     } else if (name == "failure" && (value == "error" || value == "lost" || value == "hang")) {
       options.failure = value == "error" ? Failure::error : value == "lost" ? Failure::lost : Failure::hang;
     } else {
-      throw std::invalid_argument(
-          "LANNER_EMULATED: found '" + std::string(item) +
-          "', allowed: seed=N, fail_at=N, failure=error|lost|hang, perturb=0|1, truncating=0|1, memory=BYTES");
+      throw std::invalid_argument("LANNER_EMULATED: found '" + std::string(item) +
+                                  "', allowed: seed=N, fail_at=N, failure=error|lost|hang, perturb=0|1, "
+                                  "truncating=0|1, memory=BYTES");
     }
   }
   return options;

@@ -14,9 +14,9 @@
 namespace lanner {
 
 struct EmulatedOptions {
-  std::uint64_t seed = 0;                             ///< of the order of streams, and of threads in a block
-  bool truncating_products = false;                   ///< tensor cores that truncate partial sums
-  std::size_t memory_bytes = std::size_t{4} << 30;    ///< address space; only what is used is committed
+  std::uint64_t seed = 0;                           ///< of the order of streams, and of threads in a block
+  bool truncating_products = false;                 ///< tensor cores that truncate partial sums
+  std::size_t memory_bytes = std::size_t{4} << 30;  ///< address space; only what is used is committed
   unsigned multiprocessors = 2;
 
   /// What goes wrong at one of the device's calls (allocations, copies, launches, events, waits: every one

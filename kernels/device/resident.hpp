@@ -8,8 +8,8 @@
 
 namespace lanner {
 
-/// Waits until all that was put into the stream is done. Throws DeviceError where that takes half a minute: what
-/// is waited for are copies, and a device that doesn't do them hangs.
+/// Waits until all that was put into the stream is done. Throws DeviceError where that takes half a minute:
+/// what is waited for are copies, and a device that doesn't do them hangs.
 void finish_copies(Stream&);
 
 /// The values in the device's memory, by way of pinned memory; there when it returns.

@@ -55,7 +55,8 @@ class OnDevice {
 /// Rows in a device's memory, packed.
 class RowsOnDevice {
  public:
-  RowsOnDevice(Device& device, Rows rows) : values_(device, std::span<const float>(packed(rows))), rows_(rows) {
+  RowsOnDevice(Device& device, Rows rows)
+      : values_(device, std::span<const float>(packed(rows))), rows_(rows) {
     rows_.data = values_.data();
     rows_.stride = rows.width;
   }
@@ -65,7 +66,8 @@ class RowsOnDevice {
   static std::vector<float> packed(Rows rows) {
     std::vector<float> values;
     values.reserve(rows.count * rows.width);
-    for (std::size_t i = 0; i < rows.count; ++i) values.insert(values.end(), rows.row(i), rows.row(i) + rows.width);
+    for (std::size_t i = 0; i < rows.count; ++i)
+      values.insert(values.end(), rows.row(i), rows.row(i) + rows.width);
     return values;
   }
   OnDevice<float> values_;

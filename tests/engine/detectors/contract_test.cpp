@@ -12,6 +12,7 @@
 #include "engine/detectors/detector.hpp"
 #include "tests/allocations/allocations.hpp"
 #include "tests/engine/detectors/awkward_rows.hpp"
+#include "tests/kernels/on_device.hpp"
 
 namespace lanner::engine {
 namespace {
@@ -113,6 +114,44 @@ class Contract : public ::testing::TestWithParam<std::string_view> {
  protected:
   const Detector& detector() const { return *find_detector(GetParam()); }
 };
+
+// By way of the kernels' own source on an emulated GPU (and a real one, where there is one): its memory holds
+// the rows with garbage between them, and a workspace of exactly the stated size.
+std::vector<float> gpu_scores_of(const Scorer& scorer, Device& device, Rows rows, std::size_t batch) {
+  Stream stream = device.stream();
+  const std::size_t width = rows.width, stride = width + 3;
+  std::vector<float> padded(batch * stride, std::numeric_limits<float>::quiet_NaN());
+  auto workspace = device.array<std::byte>(scorer.workspace_bytes(batch));
+  std::vector<float> scores;
+  for (std::size_t begin = 0; begin < rows.count; begin += batch) {
+    const std::size_t count = std::min(batch, rows.count - begin);
+    for (std::size_t i = 0; i < count; ++i)
+      std::copy_n(rows.row(begin + i), width, padded.begin() + static_cast<std::ptrdiff_t>(i * stride));
+    tests::OnDevice<float> on_device(device, std::span<const float>(padded));
+    tests::OnDevice<float> out(device, count);
+    stream.fill(workspace.span(), 0xFF);
+    scorer.score(stream, {on_device.data(), count, width, stride}, workspace.span(), out.span());
+    const std::vector<float> part = out.read(stream);
+    scores.insert(scores.end(), part.begin(), part.end());
+  }
+  return scores;
+}
+
+TEST_P(Contract, AGpuGivesTheSameBitsWhateverTheBatchAndTheOrderOfItsThreads) {
+  for (const FittedCase& fitted : fitted_cases(detector())) {
+    SCOPED_TRACE(described(fitted));
+    const Rows queries = fitted.rows->queries.rows();
+    const auto scalar = device_of(CpuTier::scalar);
+    const auto expected = scores_of(*fitted.fitted->resident(*scalar), *scalar, queries, queries.count);
+    for (const auto& device : tests::gpus()) {
+      SCOPED_TRACE(device->description());
+      const auto scorer = fitted.fitted->resident(*device);
+      EXPECT_EQ(scorer->width(), queries.width);
+      for (const std::size_t batch : {std::size_t{7}, queries.count})
+        ASSERT_EQ(bits(gpu_scores_of(*scorer, *device, queries, batch)), bits(expected)) << "batch " << batch;
+    }
+  }
+}
 
 TEST_P(Contract, ScoresAreFiniteAndEveryTierBatchAndThreadCountGivesTheSameBits) {
   for (const FittedCase& fitted : fitted_cases(detector())) {

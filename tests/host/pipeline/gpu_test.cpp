@@ -147,7 +147,8 @@ TEST_P(FailingGpu, AnyCallMayFailAndNothingIsLostRepeatedOrDifferent) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Failures, FailingGpu, ::testing::Values(Failure::error, Failure::lost, Failure::hang),
+INSTANTIATE_TEST_SUITE_P(Failures, FailingGpu,
+                         ::testing::Values(Failure::error, Failure::lost, Failure::hang),
                          [](const auto& info) {
                            return info.param == Failure::error  ? "error"
                                   : info.param == Failure::lost ? "lost"
@@ -182,8 +183,8 @@ TEST(Gpu, RestsAfterAFailureEachTimeLongerAndIsForgivenOnceItScores) {
 
 TEST(Gpu, AGpuThatFailedOnceIsUsedAgain) {
   const auto undisturbed = make_emulated_device();
-  const auto gpu = make_emulated_device(
-      {.fail_at = outcome_with("histogram", {undisturbed}).calls_before_rows + 30});
+  const auto gpu =
+      make_emulated_device({.fail_at = outcome_with("histogram", {undisturbed}).calls_before_rows + 30});
   SimulatedHost host({offloading(), lossy(), false, {gpu}}, {stream_of("s", width)});
   use_two_lanes_of(host, "histogram");
   feed(host);

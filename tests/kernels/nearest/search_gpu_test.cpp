@@ -195,6 +195,9 @@ TEST(GpuSearch, TiesAreCutByTheLowestOriginalRows) {
     expect_exact(sphere, origin, {k, Count::rows, random_self(5, distinct_rows(sphere).distinct(), random)},
                  "sphere", round++);
   }
+  // Cells that fill a segment to the last entry.
+  for (round = 0; round < 3; ++round)
+    expect_exact(sphere, origin, {767, Count::distinct}, "sphere, cell by cell", round, 256);
   // At distance 1 from the origin: a at rows 0, 5, 6; b at 1, 4; c at 2, 3. Four of the seven are wanted.
   MadeRows few(7, 2);
   few.values = {1, 0, 0, 1, -1, 0, -1, 0, 0, 1, 1, 0, 1, 0};
