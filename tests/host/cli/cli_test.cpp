@@ -212,6 +212,32 @@ TEST_F(CommandLine, AForcedGpuThatIsNotThereIsStatus3) {
   EXPECT_FALSE(fs::exists(path("x.csv")));
 }
 
+TEST_F(CommandLine, AGpuScoresToTheSameFile) {
+  const std::string data = rows(20'000, "many.csv", "nan,1\n");
+  ASSERT_EQ(run("fit --data " + data + " --detector histogram --out " + path("m.lanner")).status, 0);
+  const auto scored = [&](const std::string& device, const std::string& environment) {
+    const Outcome outcome = run("score --device " + device + " --model " + path("m.lanner") + " --data " +
+                                    data + " --out " + path("s.csv"),
+                                environment);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr(device == "cpu" ? "(cpu" : "(emulated GPU"));
+    std::stringstream text;
+    text << std::ifstream(path("s.csv")).rdbuf();
+    return text.str();
+  };
+  const std::string expected = scored("cpu", "");
+  for (const char* options : {"", "seed=1", "seed=2"})
+    EXPECT_EQ(scored("emulated", std::string("LANNER_EMULATED=") + options), expected) << options;
+  EXPECT_NE(scored("emulated", "LANNER_EMULATED=perturb=1"), expected);
+  fs::remove(path("s.csv"));
+  const Outcome failed = run(
+      "score --device emulated --model " + path("m.lanner") + " --data " + data + " --out " + path("s.csv"),
+      "LANNER_EMULATED=fail_at=60,failure=lost");
+  EXPECT_EQ(failed.status, 3) << "there is no falling back where a GPU is asked for";
+  EXPECT_FALSE(fs::exists(path("s.csv")));
+  EXPECT_EQ(run("devices", "LANNER_EMULATED=speed=9").status, 0);
+}
+
 TEST_F(CommandLine, FalseDiscoveryRateOverTheFile) {
   const std::string data = rows(1000);
   ASSERT_EQ(run("fit --data " + data + " --out " + path("m.lanner")).status, 0);
