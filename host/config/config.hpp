@@ -60,11 +60,13 @@ struct IngestConfig {
   Durable durable = Durable::scored;
   std::uint64_t credit_bytes = 64u << 20;
   std::uint64_t batch_bytes_max = 16u << 20;
+  bool operator==(const IngestConfig&) const = default;
 };
 
 struct PublishConfig {
   std::string bind;
   int queue_messages_max = 1000;  ///< per subscriber, beyond which messages to it are dropped (and counted)
+  bool operator==(const PublishConfig&) const = default;
 };
 
 /// Which slots a GPU gets: those that it is measured to score sooner than the CPU, or all.
@@ -80,6 +82,7 @@ struct DeviceConfig {
   Offload offload = Offload::measured;
   double watchdog_s = 10;          ///< what takes a GPU longer hangs
   bool restart_when_lost = false;  ///< drain and end (status 3), for a supervisor to start again
+  bool operator==(const DeviceConfig&) const = default;
 };
 
 struct ApiConfig {
@@ -137,6 +140,10 @@ Config parse_config(const std::string& yaml, const std::filesystem::path& file_f
 /// in lists, such as streams.checkout.models[1].file; what the file doesn't have gets the line of what would
 /// hold it. The places leave the key.
 void locate(std::vector<ConfigError>&, const std::filesystem::path& file);
+/// Sockets bound beyond this machine: they need keys, which this version does not have.
+void refuse_beyond_loopback(const Config&, std::vector<ConfigError>&);
+/// The sections that differ and are fixed at start. Streams, models, rules and the log's level are not.
+std::vector<std::string> needs_restart(const Config& now, const Config& next);
 /// The reference documentation of every key, in Markdown, made from the tables that validate.
 std::string config_reference();
 

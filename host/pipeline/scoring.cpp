@@ -98,10 +98,9 @@ void Scoring::begin(Slot& slot) {
   under_way_.push_back(std::move(work));
 }
 
-bool Scoring::begin_on(Gpu& gpu, std::size_t number, UnderWay& work) {
+void Scoring::begin_on(Gpu& gpu, std::size_t number, UnderWay& work) {
   Slot& slot = *work.slot;
   work.gpu = &gpu;
-  work.gpu_number = number;
   ++gpu.under_way;
   try {
     for (std::size_t l = 0; l < slot.route->lanes.size(); ++l) {
@@ -110,10 +109,8 @@ bool Scoring::begin_on(Gpu& gpu, std::size_t number, UnderWay& work) {
       trip.make_room(scorer, options_.rows_max);
       trip.begin(scorer, slot.rows(l, options_.rows_max));
     }
-    return true;
   } catch (const DeviceError& error) {
     fall_back(work, error.what(), error.lost(), false);
-    return false;
   }
 }
 

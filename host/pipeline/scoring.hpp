@@ -38,11 +38,10 @@ class Scoring {
     Slot* slot = nullptr;
     std::int64_t begun_ns = 0;
     Gpu* gpu = nullptr;  ///< null: the CPU's
-    std::size_t gpu_number = 0;
     std::vector<std::unique_ptr<engine::RoundTrip>> trips;  ///< one a lane
   };
 
-  bool begin_on(Gpu&, std::size_t number, UnderWay&);
+  void begin_on(Gpu&, std::size_t number, UnderWay&);
   bool collect(UnderWay&);
   void score_on_cpu(Slot&);
   void decide(Slot&);

@@ -24,6 +24,7 @@
 #include "host/api/server.hpp"
 #include "host/endpoint.hpp"
 #include "host/ingest/zeromq_source.hpp"
+#include "host/pipeline/devices.hpp"
 #include "host/pipeline/learner.hpp"
 #include "host/pipeline/log.hpp"
 #include "host/pipeline/pipeline.hpp"
@@ -32,7 +33,6 @@
 #include "host/pipeline/wake.hpp"
 #include "host/publish/zeromq_publisher.hpp"
 #include "kernels/device/error.hpp"
-#include "kernels/device/gpu.hpp"
 
 namespace lanner::host {
 namespace {
@@ -46,102 +46,10 @@ constexpr std::int64_t drain_ns = 7 * second_ns;
 // Messages taken from one socket before the others have their turn.
 constexpr int turn = 16;
 
-// As configured, but never more than LANNER_THREADS; 0: as many as there are.
-unsigned threads_of(const DeviceConfig& config) {
-  return config.threads > 0 && std::getenv("LANNER_THREADS") ? std::min(config.threads, chosen_threads())
-                                                             : config.threads;
-}
-
-struct ChosenDevices {
-  std::shared_ptr<Device> cpu;
-  Gpus gpus;
-  std::string fallback;  ///< why there are no GPUs though they are preferred; empty: it is as preferred
-};
-
-Backend backend_of(const std::string& name) {
-  return name == "cuda" ? Backend::cuda : name == "emulated" ? Backend::emulated : Backend::cpu;
-}
-
-ChosenDevices choose_devices(const DeviceConfig& config, const Clock& clock) {
-  CpuOptions cpu;
-  if (const unsigned threads = threads_of(config)) cpu.threads = threads;
-  ChosenDevices chosen{Device::cpu(cpu), {}, {}};
-  if (config.prefer == "cpu") return chosen;
-  try {
-    for (auto& device : open_gpus(backend_of(config.prefer)))
-      chosen.gpus.push_back(std::make_shared<Gpu>(std::move(device), clock));
-  } catch (const std::exception& error) {
-    chosen.gpus.clear();
-    chosen.fallback = fmt::format("device: {}: {}; the cpu scores instead", config.prefer, error.what());
-  }
-  return chosen;
-}
-
-constexpr std::string_view required_device = "device.require";
-
-void check_device(const DeviceConfig& config, const ChosenDevices& chosen, std::vector<ConfigError>& faults) {
-  if (config.required && config.prefer != "cpu" && chosen.gpus.empty())
-    faults.push_back({.key = std::string(required_device),
-                      .found = fmt::format("'{}', which isn't here ({})", config.prefer, chosen.fallback),
-                      .allowed = "a device that this build and this machine have"});
-}
-
-void check_endpoints(const Config& config, std::vector<ConfigError>& faults) {
-  const auto check_one = [&](std::string key, const std::string& bind, bool loopback) {
-    if (!bind.empty() && !loopback)
-      faults.push_back({.key = std::move(key),
-                        .found = "'" + bind + "'",
-                        .allowed = "only loopback: beyond it keys are required, which this version does not "
-                                   "have"});
-  };
-  for (std::size_t i = 0; i < config.ingest.size(); ++i)
-    check_one(fmt::format("ingest[{}].zeromq.bind", i), config.ingest[i].bind,
-              is_loopback_endpoint(config.ingest[i].bind));
-  for (std::size_t i = 0; i < config.publish.size(); ++i)
-    check_one(fmt::format("publish[{}].zeromq.bind", i), config.publish[i].bind,
-              is_loopback_endpoint(config.publish[i].bind));
-  check_one("api.bind", config.api.bind, is_loopback_host(host_of(config.api.bind)));
-}
-
 std::vector<std::string> texts(const std::vector<ConfigError>& faults) {
   std::vector<std::string> lines;
   for (const ConfigError& fault : faults) lines.push_back(fault.text());
   return lines;
-}
-
-bool same(const IngestConfig& a, const IngestConfig& b) {
-  return a.bind == b.bind && a.delivery == b.delivery && a.durable == b.durable &&
-         a.credit_bytes == b.credit_bytes && a.batch_bytes_max == b.batch_bytes_max;
-}
-bool same(const PublishConfig& a, const PublishConfig& b) {
-  return a.bind == b.bind && a.queue_messages_max == b.queue_messages_max;
-}
-bool same(const std::optional<ResultsOptions>& a, const std::optional<ResultsOptions>& b) {
-  if (!a || !b) return a.has_value() == b.has_value();
-  return a->directory == b->directory && a->format == b->format && a->keep == b->keep &&
-         a->rotate_bytes == b->rotate_bytes && a->rotate_s == b->rotate_s;
-}
-bool same(const DeviceConfig& a, const DeviceConfig& b) {
-  return a.prefer == b.prefer && a.otherwise == b.otherwise && a.required == b.required &&
-         a.batch_max == b.batch_max && a.wait_ms_max == b.wait_ms_max && a.slots == b.slots &&
-         a.threads == b.threads && a.offload == b.offload && a.watchdog_s == b.watchdog_s &&
-         a.restart_when_lost == b.restart_when_lost;
-}
-
-// What differs that is fixed at start. Streams, models, rules and the log's level are not.
-std::vector<std::string> needs_restart(const Config& now, const Config& next) {
-  std::vector<std::string> parts;
-  const auto equal = [](const auto& a, const auto& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](const auto& x, const auto& y) { return same(x, y); });
-  };
-  if (!equal(now.ingest, next.ingest)) parts.push_back("ingest");
-  if (!equal(now.publish, next.publish)) parts.push_back("publish");
-  if (!same(now.results, next.results)) parts.push_back("results");
-  if (!same(now.device, next.device)) parts.push_back("device");
-  if (now.api.bind != next.api.bind) parts.push_back("api");
-  if (now.log.json != next.log.json) parts.push_back("log.json");
-  return parts;
 }
 
 sigset_t our_signals() {
@@ -167,7 +75,6 @@ class Host {
   void restore();
   void keep();
   Standing standing() const;
-  std::string device_names() const;
   ApiServer::Pages pages();
 
   Config config_;
@@ -216,8 +123,8 @@ Host::Host(const PartialConfig& partial, const ServeOptions& options)
     : config_(partial.config), options_(options) {
   chosen_ = choose_devices(config_.device, clock_);
   std::vector<ConfigError> faults = partial.errors;
-  check_device(config_.device, chosen_, faults);
-  check_endpoints(config_, faults);
+  refuse_missing_device(config_.device, chosen_, faults);
+  refuse_beyond_loopback(config_, faults);
   Routes routes = build_routes(config_, *chosen_.cpu, streams_, {}, faults, chosen_.gpus);
   if (faults.empty()) {
     bind_all(context_, "ingest", config_.ingest, sources_, faults);
@@ -253,7 +160,7 @@ Host::Host(const PartialConfig& partial, const ServeOptions& options)
     throw CannotServe({error.what()});
   }
 
-  spdlog::info("lanner {} on {}", LANNER_VERSION, device_names());
+  spdlog::info("lanner {} on {}", LANNER_VERSION, chosen_.description());
   if (!chosen_.fallback.empty()) {
     spdlog::warn("{}", chosen_.fallback);
     conditions_.set("device", chosen_.fallback);
@@ -292,7 +199,7 @@ Host::Host(const PartialConfig& partial, const ServeOptions& options)
 Standing Host::standing() const {
   Standing standing;
   standing.uptime_s = 1e-9 * static_cast<double>(clock_.steady_ns() - started_ns_);
-  standing.device = device_names();
+  standing.device = chosen_.description();
   standing.slots_queued = pipeline_->queued_slots();
   standing.batches_queued = pipeline_->queued_batches();
   standing.batches = pipeline_->batches();
@@ -302,12 +209,6 @@ Standing Host::standing() const {
     if (std::string trouble = gpu->trouble(); !trouble.empty())
       standing.degraded.push_back("device: " + trouble);
   return standing;
-}
-
-std::string Host::device_names() const {
-  std::string names;
-  for (const auto& gpu : chosen_.gpus) names += gpu->device().description() + ", ";
-  return names + chosen_.cpu->description();
 }
 
 ApiServer::Pages Host::pages() {
@@ -472,7 +373,7 @@ void Host::reload() {
         return refuse({fmt::format("{}: a change of it needs a restart", fmt::join(parts, ", "))});
     }
     std::lock_guard lock(control_);
-    check_endpoints(next, faults);
+    refuse_beyond_loopback(next, faults);
     Routes routes = build_routes(next, *chosen_.cpu, streams_, *pipeline_->routes(), faults, chosen_.gpus);
     locate(faults, options_.file);
     if (!faults.empty()) return refuse(texts(faults));
@@ -586,8 +487,8 @@ std::vector<ConfigError> check(const PartialConfig& partial, const std::filesyst
   const Config& config = partial.config;
   std::vector<ConfigError> faults = partial.errors;
   const ChosenDevices chosen = choose_devices(config.device, system_clock());
-  check_device(config.device, chosen, faults);
-  check_endpoints(config, faults);
+  refuse_missing_device(config.device, chosen, faults);
+  refuse_beyond_loopback(config, faults);
   StreamCounterTable streams;
   build_routes(config, *chosen.cpu, streams, {}, faults);
   locate(faults, file);

@@ -41,6 +41,7 @@ struct ResultsOptions {
   Keep keep = Keep::all;
   std::uint64_t rotate_bytes = 256u << 20;
   std::int64_t rotate_s = 3600;
+  bool operator==(const ResultsOptions&) const = default;
 };
 
 /// What the pipeline writes results to. Not thread safe. Errors are std::system_error naming the path.

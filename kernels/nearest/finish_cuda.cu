@@ -75,6 +75,7 @@ __device__ float mean_distance(const Settled* entries, unsigned count) {
   return static_cast<float>(sum / taken);
 }
 
+// ptxas: finish_kernel: block 256, registers <= 64, shared <= 8192, occupancy >= 50 %
 __global__ void __launch_bounds__(block_threads, 4) finish_kernel(GpuSearch search) {
   SHARED_ARRAY(unsigned, all_bins, block_warps* bin_count);
   unsigned* const bins = all_bins + threadIdx.x / 32 * bin_count;

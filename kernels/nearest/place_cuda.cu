@@ -12,6 +12,7 @@ namespace lanner::nearest::LANNER_GPU {
 namespace {
 
 /// A warp a query.
+// ptxas: find_homes_kernel: block 256, registers <= 64, shared <= 0, occupancy >= 50 %
 __global__ void __launch_bounds__(block_threads, 4) find_homes_kernel(GpuSearch search) {
   const GpuIndexView& index = search.index;
   const unsigned query = blockIdx.x * block_warps + threadIdx.x / 32;
@@ -54,6 +55,7 @@ __global__ void __launch_bounds__(block_threads, 4) find_homes_kernel(GpuSearch 
 }
 
 /// One block. Among queries of one home the order is that of chance: no answer depends on it.
+// ptxas: order_queries_kernel: block 256, registers <= 40, shared <= 1024, occupancy >= 75 %
 __global__ void __launch_bounds__(block_threads, 4) order_queries_kernel(GpuSearch search) {
   SHARED_ARRAY(unsigned, before_thread, block_threads);
   unsigned* const from = search.slots_from;
@@ -87,6 +89,7 @@ __global__ void __launch_bounds__(block_threads, 4) order_queries_kernel(GpuSear
 
 /// A warp a slot; those beyond the count get zeros. The rows nearest to the home's in the tree's order, as
 /// far as the tile has them, give the limit.
+// ptxas: place_queries_kernel: block 256, registers <= 64, shared <= 8192, occupancy >= 50 %
 __global__ void __launch_bounds__(block_threads, 4) place_queries_kernel(GpuSearch search, Tile tile) {
   SHARED_ARRAY(unsigned, bins, block_warps* bin_count);
   const GpuIndexView& index = search.index;

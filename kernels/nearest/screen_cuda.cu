@@ -216,6 +216,7 @@ __device__ void visit(const GpuSearch& search, const Tile& tile, Slots& slots, u
   __syncthreads();
 }
 
+// ptxas: screen_kernel: block 256, registers <= 128, shared <= 18496, occupancy >= 25 %
 __global__ void __launch_bounds__(block_threads, 2) screen_kernel(GpuSearch search, Tile tile) {
   SHARED_ARRAY(uint4, centred, chunk_steps * row_tiles * 32);
   SHARED_ARRAY(Slots, shared_slots, 1);

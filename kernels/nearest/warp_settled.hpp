@@ -1,6 +1,6 @@
 // What a warp does with a list of settled rows in global memory: settling, selection, sorting. For the GPU
 // kernels of this folder, within their namespace. All 32 lanes call each function with the same arguments,
-// and the memory they work on is theirs; each leaves it visible to the whole warp.
+// and the memory they work on is theirs; each leaves it visible to the whole warp, and has done reading.
 #pragma once
 
 #include <cstdint>
@@ -159,6 +159,7 @@ __device__ unsigned gather(Settled* entries, const Settled* from, unsigned count
 __device__ inline unsigned total_weight(const Settled* entries, unsigned count) {
   unsigned sum = 0;
   for (unsigned i = warp_lane(); i < count; i += 32) sum += entries[i].weight;
+  __syncwarp();  // shuffles order no memory
   return warp_sum(sum);
 }
 
@@ -166,6 +167,7 @@ __device__ inline unsigned total_weight(const Settled* entries, unsigned count) 
 __device__ inline double farthest(const Settled* entries, unsigned count) {
   double most = 0;
   for (unsigned i = warp_lane(); i < count; i += 32) most = maximum(most, entries[i].squared);
+  __syncwarp();
   return warp_maximum(most);
 }
 
