@@ -76,8 +76,8 @@ void reconstruction_error(Stream&, const ResidentNetwork&, Rows rows, std::span<
                           std::span<float> error, MutableRows parts);
 
 /// Training by Adam (Kingma & Ba 2015, algorithm 1) on the mean squared reconstruction error, minibatches in
-/// seeded random order, early stopping on a validation share. Repeats bit for bit on the same tier, with the
-/// same seed, whatever the thread count.
+/// seeded random order, early stopping on a validation share. The same bits with the same seed, on every tier
+/// and backend, whatever the thread count.
 struct Training {
   std::vector<std::size_t> widths;  ///< layer widths, input first; the last equals the first
   Standardisation input = {};       ///< of the rows; the trained network has it too
@@ -98,11 +98,12 @@ struct TrainingReport {
 /// Called after each epoch with (epochs done, training error, validation error). May throw to stop the
 /// training.
 using TrainingProgress = std::function<void(int, double, double)>;
-/// rows: at least 1, finite. floor(validation_share * rows) of them are held out. Weights start as in He et
-/// al. 2015 (rectifier) or Glorot & Bengio 2010 (others), uniform; the last layer has no activation. The
-/// weights of the best validation epoch are returned, or the last ones where no rows were held out; they are
-/// always finite (gradients saturate at 1e18). Throws std::invalid_argument for settings out of range, rows
-/// that don't fit, and a device that isn't a CPU (fit there, and make the network resident on the GPU).
+/// rows: in the host's memory, at least 1, finite; a GPU gets a copy of all of them. floor(validation_share *
+/// rows) of them are held out. Weights start as in He et al. 2015 (rectifier) or Glorot & Bengio 2010
+/// (others), uniform; the last layer has no activation. The weights of the best validation epoch are
+/// returned, or the last ones where no rows were held out; they are always finite (gradients saturate at
+/// 1e18). Throws std::invalid_argument for settings out of range and rows that don't fit, and DeviceError
+/// where a GPU fails or has too little memory.
 Network train(Device&, Rows rows, const Training&, const TrainingProgress&, TrainingReport* report = nullptr);
 
 }  // namespace lanner::mlp

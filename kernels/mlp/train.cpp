@@ -1,4 +1,4 @@
-// Adam on the mean squared reconstruction error, with early stopping.
+// Adam on the mean squared reconstruction error, with early stopping: the loop, on every device.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -7,230 +7,41 @@
 #include <string>
 
 #include "kernels/arithmetic/environment.hpp"
+#include "kernels/device/gpu.hpp"
 #include "kernels/mlp/formula.hpp"
 #include "kernels/mlp/mlp.hpp"
 #include "kernels/mlp/random.hpp"
+#include "kernels/mlp/trainer.hpp"
 #include "kernels/mlp/training.hpp"
+#include "kernels/mlp/training_gpu.hpp"
 
 namespace lanner::mlp {
 namespace {
 
-std::size_t columns_of(std::size_t width) {
-  return (width + column_multiple - 1) / column_multiple * column_multiple;
-}
-
-// Rows a whole number of kilobytes apart would all fall into the same few sets of the cache.
-std::size_t stride_of(std::size_t width) {
-  const std::size_t columns = columns_of(width);
-  return columns % 256 == 0 ? columns + column_multiple : columns;
-}
-
-const TrainingTier& tier_of(CpuTier tier) {
-  switch (tier) {
-    case CpuTier::avx512:
-      return training_avx512;
-    case CpuTier::avx2:
-      return training_avx2;
-    case CpuTier::scalar:
-      break;
-  }
-  return training_scalar;
-}
-
-/// A network in training: weights, their gradient and moments, and the activations of one minibatch.
-class Trainee {
+/// Kingma & Ba's decays and epsilon, and how far their moments have come from zero.
+class Adam {
  public:
-  Trainee(Device& device, const Network& start, std::size_t batch_max)
-      : stream_(device.stream()), tier_(tier_of(device.tier())), input_(start.input) {
-    std::size_t parameters = 0, transposed = 0, values = batch_max * stride_of(start.inputs());
-    for (const Layer& layer : start.layers) {
-      PaddedLayer padded;
-      padded.inputs = layer.inputs;
-      padded.outputs = layer.outputs;
-      padded.activation = layer.activation;
-      padded.weight = parameters;
-      padded.bias = padded.weight + layer.outputs * stride_of(layer.inputs);
-      parameters = padded.bias + columns_of(layer.outputs);
-      padded.transposed = transposed;
-      transposed += columns_of(layer.inputs) * stride_of(layer.outputs);
-      padded.activations = values;
-      values += batch_max * stride_of(layer.outputs);
-      layers_.push_back(padded);
-    }
-    std::size_t widest = 0;
-    for (const Layer& layer : start.layers)
-      widest = std::max({widest, stride_of(layer.inputs), stride_of(layer.outputs)});
-    parameters_ = device.array<float>(parameters);
-    gradient_ = device.array<float>(parameters);
-    moment1_ = device.array<float>(parameters);
-    moment2_ = device.array<float>(parameters);
-    transposed_ = device.array<float>(transposed);
-    values_ = device.array<float>(values);
-    for (Array<float>& delta : delta_) delta = device.array<float>(batch_max * widest);
-    square_ = device.array<float>(widest);
-    set(start);
-  }
-
-  /// Makes this the i-th row of the next minibatch.
-  void put(std::size_t i, const float* row) {
-    const std::size_t width = layers_.front().inputs;
-    float* to = values_.data() + i * stride_of(width);
-    if (input_.shift.empty()) {
-      std::copy_n(row, width, to);
-    } else {
-      for (std::size_t j = 0; j < width; ++j)
-        to[j] = standardised(row[j], input_.shift[j], input_.scale[j], input_.limit);
-    }
-  }
-
-  /// Sum of squared differences of the minibatch's first `rows` rows.
-  double squared_error(std::size_t rows) {
-    forward(rows);
-    return compare(rows, nullptr);
-  }
-
-  /// The same, and the gradient of its mean.
-  double differentiate(std::size_t rows) {
-    forward(rows);
-    float *delta = delta_[0].data(), *next = delta_[1].data();
-    const double error = compare(rows, delta);
-    for (std::size_t l = layers_.size(); l-- > 0;) {
-      const PaddedLayer& layer = layers_[l];
-      const std::size_t in = stride_of(layer.inputs), out = stride_of(layer.outputs);
-      tier_.through_activation(layer.activation, read_only(activations(l, rows)), delta);
-      const float* below = l == 0 ? values_.data() : values_.data() + layers_[l - 1].activations;
-      multiply(layer.outputs, {columns_of(layer.inputs), rows, delta, 1, out, below, in, nullptr,
-                               gradient_.data() + layer.weight, in});
-      tier_.sum_rows({delta, rows, columns_of(layer.outputs), out}, gradient_.data() + layer.bias);
-      if (l == 0) break;
-      multiply(rows, {columns_of(layer.inputs), layer.outputs, delta, out, 1,
-                      parameters_.data() + layer.weight, in, nullptr, next, in});
-      std::swap(delta, next);
-    }
-    return error;
-  }
-
-  void step(double learning_rate) {
+  explicit Adam(double learning_rate) : learning_rate_(learning_rate) {}
+  AdamStep next() {
     constexpr double decay1 = 0.9, decay2 = 0.999;
     power1_ *= decay1;
     power2_ *= decay2;
-    const AdamStep step{static_cast<float>(decay1),
-                        static_cast<float>(decay2),
-                        static_cast<float>(1 - decay1),
-                        static_cast<float>(1 - decay2),
-                        static_cast<float>(learning_rate / (1 - power1_)),
-                        static_cast<float>(1 / (1 - power2_)),
-                        1e-8f};
-    constexpr std::size_t piece = 1 << 15;
-    auto adam = [&](std::size_t begin, std::size_t end, unsigned) {
-      tier_.adam(step, end - begin, gradient_.data() + begin, moment1_.data() + begin,
-                 moment2_.data() + begin, parameters_.data() + begin);
-    };
-    stream_.for_range(parameters_.size(), piece, adam);
-    transpose();
+    return {static_cast<float>(decay1),
+            static_cast<float>(decay2),
+            static_cast<float>(1 - decay1),
+            static_cast<float>(1 - decay2),
+            static_cast<float>(learning_rate_ / (1 - power1_)),
+            static_cast<float>(1 / (1 - power2_)),
+            1e-8f};
   }
-
-  void keep() { kept_.assign(parameters_.data(), parameters_.data() + parameters_.size()); }
-  void restore() {
-    std::copy(kept_.begin(), kept_.end(), parameters_.data());
-    transpose();
-  }
-
-  Network network() const { return read(parameters_.data()); }
-  Network gradient() const { return read(gradient_.data()); }
 
  private:
-  struct PaddedLayer {
-    std::size_t inputs, outputs;
-    Activation activation;
-    std::size_t weight, bias;  // begin in parameters_: [outputs, stride of inputs], [columns of outputs]
-    std::size_t transposed;    // [columns of inputs, stride of outputs]
-    std::size_t activations;   // begin in values_: [batch, stride of outputs]
-  };
-
-  void set(const Network& network) {
-    for (std::size_t l = 0; l < layers_.size(); ++l) {
-      const Layer& layer = network.layers[l];
-      float* weight = parameters_.data() + layers_[l].weight;
-      for (std::size_t o = 0; o < layer.outputs; ++o)
-        std::copy_n(&layer.weight[o * layer.inputs], layer.inputs, weight + o * stride_of(layer.inputs));
-      std::copy(layer.bias.begin(), layer.bias.end(), parameters_.data() + layers_[l].bias);
-    }
-    transpose();
-  }
-
-  Network read(const float* parameters) const {
-    Network network;
-    network.input = input_;
-    for (const PaddedLayer& from : layers_) {
-      Layer layer{from.inputs, from.outputs, {}, {}, from.activation};
-      for (std::size_t o = 0; o < from.outputs; ++o) {
-        const float* row = parameters + from.weight + o * stride_of(from.inputs);
-        layer.weight.insert(layer.weight.end(), row, row + from.inputs);
-      }
-      layer.bias.assign(parameters + from.bias, parameters + from.bias + from.outputs);
-      network.layers.push_back(std::move(layer));
-    }
-    return network;
-  }
-
-  View<float> activations(std::size_t l, std::size_t rows) {
-    const std::size_t width = layers_[l].outputs;
-    return {values_.data() + layers_[l].activations, rows, columns_of(width), stride_of(width)};
-  }
-  static View<const float> read_only(View<float> v) { return {v.data, v.rows, v.columns, v.stride}; }
-
-  void transpose() {
-    for (const PaddedLayer& layer : layers_)
-      tier_.transpose({parameters_.data() + layer.weight, layer.outputs, columns_of(layer.inputs),
-                       stride_of(layer.inputs)},
-                      transposed_.data() + layer.transposed, stride_of(layer.outputs));
-  }
-
-  // Threads share a product's rows where each gets about 20 microseconds of work; the bits don't depend on
-  // it.
-  void multiply(std::size_t rows, const Product& product) {
-    const std::size_t grain =
-        std::max<std::size_t>(12, 1'000'000 / (2 * product.columns * product.depth) / 12 * 12);
-    auto piece = [&](std::size_t begin, std::size_t end, unsigned) { tier_.product(product, begin, end); };
-    stream_.for_range(rows, grain, piece);
-  }
-
-  void forward(std::size_t rows) {
-    const float* x = values_.data();
-    for (std::size_t l = 0; l < layers_.size(); ++l) {
-      const PaddedLayer& layer = layers_[l];
-      const View<float> y = activations(l, rows);
-      multiply(rows,
-               {y.columns, layer.inputs, x, stride_of(layer.inputs), 1, transposed_.data() + layer.transposed,
-                y.stride, parameters_.data() + layer.bias, y.data, y.stride});
-      tier_.activate(layer.activation, y);
-      x = y.data;
-    }
-  }
-
-  double compare(std::size_t rows, float* delta) {
-    const std::size_t width = layers_.back().outputs;
-    const float scale = static_cast<float>(2.0 / (static_cast<double>(rows) * static_cast<double>(width)));
-    const View<float> y = activations(layers_.size() - 1, rows);
-    tier_.compare(read_only(y), values_.data(), scale, delta, square_.data());
-    double sum = 0;
-    for (std::size_t j = 0; j < width; ++j) sum += static_cast<double>(square_.data()[j]);
-    return sum;
-  }
-
-  Stream stream_;
-  const TrainingTier& tier_;
-  Standardisation input_;
-  std::vector<PaddedLayer> layers_;
-  Array<float> parameters_, gradient_, moment1_, moment2_, transposed_, values_, delta_[2], square_;
-  std::vector<float> kept_;
-  double power1_ = 1, power2_ = 1;
+  double learning_rate_, power1_ = 1, power2_ = 1;
 };
 
-void check(const Device& device) {
-  if (device.backend() != Backend::cpu)
-    throw std::invalid_argument("mlp: no training on " + device.description() + ", only on a cpu device");
+std::unique_ptr<Trainer> make_trainer(Device& device, const TrainerTask& task) {
+  if (device.backend() == Backend::cpu) return make_cpu_trainer(device, task);
+  return LANNER_ON_GPU(device, make_trainer, device, task);
 }
 
 void check(const Training& training, Rows rows) {
@@ -277,75 +88,99 @@ Network initial_network(const Training& training, Random& random) {
   return network;
 }
 
+std::vector<std::size_t> all_rows(std::size_t count) {
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  return order;
+}
+
+// work(first, count) of each minibatch of order[begin, end); how many there are.
+template <class Work>
+std::size_t in_batches(std::size_t begin, std::size_t end, std::size_t batch_max, const Work& work) {
+  std::size_t batches = 0;
+  for (; begin < end; begin += batch_max, ++batches) work(begin, std::min(batch_max, end - begin));
+  return batches;
+}
+
+double mean(std::span<const double> sums, std::size_t rows, std::size_t width) {
+  return std::accumulate(sums.begin(), sums.end(), 0.0) /
+         (static_cast<double>(rows) * static_cast<double>(width));
+}
+
 }  // namespace
 
+void standardise(const Standardisation& input, const float* row, std::size_t width, float* to) {
+  if (input.shift.empty()) {
+    std::copy_n(row, width, to);
+  } else {
+    for (std::size_t j = 0; j < width; ++j)
+      to[j] = standardised(row[j], input.shift[j], input.scale[j], input.limit);
+  }
+}
+
 Network gradient(Device& device, const Network& network, Rows rows, double* error) {
-  check(device);
   FloatEnvironment environment;
-  Trainee trainee(device, network, rows.count);
-  for (std::size_t i = 0; i < rows.count; ++i) trainee.put(i, rows.row(i));
-  const double sum = trainee.differentiate(rows.count);
-  if (error) *error = sum / (static_cast<double>(rows.count) * static_cast<double>(rows.width));
-  return trainee.gradient();
+  const auto trainer = make_trainer(device, {network, rows, rows.count, 1});
+  const std::vector<std::size_t> order = all_rows(rows.count);
+  trainer->begin(order);
+  trainer->differentiate(0, rows.count);
+  const double found = mean(trainer->errors(), rows.count, rows.width);
+  if (error) *error = found;
+  return trainer->gradient();
 }
 
 Network train(Device& device, Rows rows, const Training& training, const TrainingProgress& progress,
               TrainingReport* report) {
   check(training, rows);
-  check(device);
   FloatEnvironment environment;
   Random random(training.seed);
   const Network start = initial_network(training, random);
 
-  std::vector<std::size_t> order(rows.count);
-  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::vector<std::size_t> order = all_rows(rows.count);
   random.shuffle(std::span(order));
   const auto held_out = static_cast<std::size_t>(training.validation_share * static_cast<double>(rows.count));
-  const std::span<const std::size_t> validation = std::span(order).first(held_out);
   const std::span<std::size_t> fitted = std::span(order).subspan(held_out);
 
   const std::size_t batch_max = std::min(training.batch, fitted.size());
-  Trainee trainee(device, start, batch_max);
-  const auto mean_over = [&](std::span<const std::size_t> chosen, auto sum_of_batch) {
-    double sum = 0;
-    for (std::size_t begin = 0; begin < chosen.size(); begin += batch_max) {
-      const std::size_t count = std::min(batch_max, chosen.size() - begin);
-      for (std::size_t i = 0; i < count; ++i) trainee.put(i, rows.row(chosen[begin + i]));
-      sum += sum_of_batch(count);
-    }
-    return sum / (static_cast<double>(chosen.size()) * static_cast<double>(rows.width));
-  };
+  const auto batches = [&](std::size_t count) { return (count + batch_max - 1) / batch_max; };
+  const auto trainer =
+      make_trainer(device, {start, rows, batch_max, batches(fitted.size()) + batches(held_out)});
+  Adam adam(training.learning_rate);
 
   TrainingReport best;
   best.validation_error = std::numeric_limits<double>::infinity();
   int epoch = 0;
   for (int without_improvement = 0; epoch < training.epochs_max && without_improvement < training.patience;) {
     random.shuffle(fitted);
-    const double training_error = mean_over(fitted, [&](std::size_t count) {
-      const double sum = trainee.differentiate(count);
-      trainee.step(training.learning_rate);
-      return sum;
-    });
+    trainer->begin(order);
+    const std::size_t steps =
+        in_batches(held_out, order.size(), batch_max, [&](std::size_t first, std::size_t count) {
+          trainer->differentiate(first, count);
+          trainer->step(adam.next());
+        });
+    in_batches(0, held_out, batch_max,
+               [&](std::size_t first, std::size_t count) { trainer->measure(first, count); });
+    const std::span<const double> errors = trainer->errors();
+    const double training_error = mean(errors.first(steps), fitted.size(), rows.width);
     ++epoch;
     double validation_error = 0;
-    if (validation.empty()) {
+    if (held_out == 0) {
       best = {epoch, training_error, 0};
     } else {
-      validation_error =
-          mean_over(validation, [&](std::size_t count) { return trainee.squared_error(count); });
+      validation_error = mean(errors.subspan(steps), held_out, rows.width);
       ++without_improvement;
       if (validation_error < best.validation_error) {
         without_improvement = 0;
         best = {epoch, training_error, validation_error};
-        trainee.keep();
+        trainer->keep();
       }
     }
     if (progress) progress(epoch, training_error, validation_error);
   }
-  if (!validation.empty()) trainee.restore();
+  if (held_out == 0) trainer->keep();
   best.epochs = epoch;
   if (report) *report = best;
-  return trainee.network();
+  return trainer->kept();
 }
 
 }  // namespace lanner::mlp

@@ -1,7 +1,7 @@
 // What one step of training is made of, for each CPU tier. Matrices are row-major and filled up with zeros to
 // a multiple of 16 columns, which the results keep; counts of columns below are such multiples. Lanes are
 // columns and every result is one chain in a fixed order, so that even training gives the same bits in every
-// tier.
+// tier, and on GPUs (training_cuda.cu).
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 // The plain reference.
-#include "kernels/mlp/training_formulas.hpp"
+#include "kernels/mlp/training_loops.hpp"
 
 namespace lanner::mlp {
 namespace {

@@ -1,7 +1,7 @@
 // A training step of the SIMD tiers, a template over the tier.
 #pragma once
 
-#include "kernels/mlp/training_formulas.hpp"
+#include "kernels/mlp/training_loops.hpp"
 #include "kernels/mlp/transpose.hpp"
 
 namespace lanner::mlp {

@@ -4,7 +4,7 @@
 #include <memory>
 #include <stdexcept>
 
-#include "kernels/mlp/training.hpp"
+#include "kernels/mlp/mlp.hpp"
 #include "tests/kernels/mlp/answers.hpp"
 #include "tests/kernels/on_device.hpp"
 
@@ -202,16 +202,6 @@ TEST(ForwardOnGpu, RefusesWhatDoesNotFit) {
   EXPECT_THROW(forward(host, *resident, rows.view(), workspace.span(), writable), std::invalid_argument);
   EXPECT_NO_THROW(forward(stream, *resident, rows.view(), workspace.span(), writable));
   stream.synchronize();
-}
-
-TEST(TrainOnGpu, IsRefused) {
-  const auto device = make_emulated_device();
-  const Matrix rows = random_rows(20, 4, 1);
-  Training training;
-  training.widths = {4, 2, 4};
-  EXPECT_THROW(train(*device, rows.rows(), training, {}), std::invalid_argument);
-  const Network network = random_network({4, 2, 4}, Activation::tanh, Activation::identity, 1);
-  EXPECT_THROW(gradient(*device, network, rows.rows()), std::invalid_argument);
 }
 
 }  // namespace

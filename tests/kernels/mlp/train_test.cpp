@@ -1,41 +1,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <stdexcept>
 
 #include "kernels/mlp/random.hpp"
 #include "kernels/mlp/training.hpp"
 #include "tests/kernels/mlp/networks.hpp"
+#include "tests/kernels/mlp/train_cases.hpp"
 
 namespace lanner::mlp {
 namespace {
-
-bool same_bits(const Network& a, const Network& b) {
-  const auto same = [](const std::vector<float>& x, const std::vector<float>& y) {
-    return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0;
-  };
-  if (a.layers.size() != b.layers.size()) return false;
-  for (std::size_t l = 0; l < a.layers.size(); ++l)
-    if (!same(a.layers[l].weight, b.layers[l].weight) || !same(a.layers[l].bias, b.layers[l].bias))
-      return false;
-  return true;
-}
-
-// Rows near a plane of `rank` dimensions, with features of different sizes.
-Matrix planted_rows(std::size_t n, std::size_t d, std::size_t rank, unsigned seed) {
-  const Matrix basis = random_rows(rank, d, 99), at = random_rows(n, rank, seed),
-               noise = random_rows(n, d, seed + 1);
-  Matrix m(n, d);
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = 0; j < d; ++j) {
-      float v = 0.05f * noise.row(i)[j];
-      for (std::size_t k = 0; k < rank; ++k) v += at.row(i)[k] * basis.row(k)[j];
-      m.row(i)[j] = v;
-    }
-  return m;
-}
 
 double loss(const Network& network, Rows rows) {
   double sum = 0;
@@ -114,14 +89,6 @@ TEST(Gradient, HasTheSameBitsInEveryTierAndThreadCount) {
           EXPECT_TRUE(same_bits(expected, gradient(*device, network, rows.rows()))) << device->description();
         }
     }
-}
-
-Training small_training() {
-  Training training;
-  training.widths = {12, 10, 3, 10, 12};
-  training.epochs_max = 15;
-  training.batch = 32;
-  return training;
 }
 
 TEST(Train, FindsThePlaneThatTheRowsLieIn) {
@@ -259,29 +226,19 @@ TEST(Train, WithoutValidationTheLastEpochCounts) {
 }
 
 TEST(Train, AwkwardRowsGiveFiniteNetworks) {
-  const float largest = std::numeric_limits<float>::max();
-  const auto device = Device::cpu();
-  Training training = small_training();
-  training.epochs_max = 5;
-  training.batch = 7;
-  Matrix constant(40, 12), extreme(40, 12), single(1, 12);
-  std::mt19937 random(1);
-  for (std::size_t i = 0; i < 40; ++i)
-    for (std::size_t j = 0; j < 12; ++j) {
-      constant.row(i)[j] = j == 3 ? 0.25f * static_cast<float>(i % 5) : 2;
-      extreme.row(i)[j] = std::vector{0.0f, -largest, largest, 1e30f, 1e-42f, -1e25f}[random() % 6];
-    }
-  for (std::size_t j = 0; j < 12; ++j) single.row(0)[j] = 1;
-  for (Activation hidden : {Activation::rectifier, Activation::tanh, Activation::identity})
-    for (const Matrix* rows : {&constant, &extreme, &single}) {
+  const auto device = Device::cpu(), plain = Device::cpu({CpuTier::scalar, 1});
+  for (const Matrix& rows : awkward_rows())
+    for (Activation hidden : {Activation::rectifier, Activation::tanh, Activation::identity}) {
+      Training training = small_training();
+      training.epochs_max = 5;
+      training.batch = 7;
       training.hidden = hidden;
       TrainingReport report;
-      const Network network = train(*device, rows->rows(), training, {}, &report);
+      const Network network = train(*device, rows.rows(), training, {}, &report);
       EXPECT_NO_THROW(validate(network));
       EXPECT_TRUE(std::isfinite(report.training_error));
       EXPECT_TRUE(std::isfinite(report.validation_error));
-      const auto plain = Device::cpu({CpuTier::scalar, 1});
-      EXPECT_TRUE(same_bits(network, train(*plain, rows->rows(), training, {})));
+      EXPECT_TRUE(same_bits(network, train(*plain, rows.rows(), training, {})));
     }
 }
 
