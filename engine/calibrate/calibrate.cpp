@@ -7,10 +7,11 @@
 
 #include "engine/calibrate/pareto.hpp"
 #include "engine/calibrate/trim.hpp"
+#include "kernels/sort/sort.hpp"
 
 namespace lanner::engine {
 
-tail::Calibration calibrate(std::span<const float> scores, const CalibrationOptions& options,
+tail::Calibration calibrate(Device& device, std::span<const float> scores, const CalibrationOptions& options,
                             CalibrationReport* report) {
   if (scores.empty()) throw std::invalid_argument("calibration needs at least one score");
   if (!std::all_of(scores.begin(), scores.end(), [](float score) { return std::isfinite(score); }))
@@ -20,7 +21,7 @@ tail::Calibration calibrate(std::span<const float> scores, const CalibrationOpti
   // scores.
   for (const float score : scores) calibration.scores.push_back(score + 0.0f);
   auto& sorted = calibration.scores;
-  std::sort(sorted.begin(), sorted.end());
+  sort::sort_ascending(device, sorted);
 
   Trim trim;
   if (options.trim) trim = suspected(sorted);

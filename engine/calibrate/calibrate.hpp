@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/device/device.hpp"
 #include "kernels/tail/tail.hpp"
 
 namespace lanner::engine {
@@ -24,8 +25,8 @@ struct CalibrationReport {
   std::string tail;         ///< for people: how the tail was fitted, or why not
 };
 
-/// scores: finite, at least 1 (std::invalid_argument otherwise); any order.
-tail::Calibration calibrate(std::span<const float> scores, const CalibrationOptions&,
+/// scores: finite, at least 1 (std::invalid_argument otherwise); any order. They are sorted on the device.
+tail::Calibration calibrate(Device&, std::span<const float> scores, const CalibrationOptions&,
                             CalibrationReport* = nullptr);
 
 }  // namespace lanner::engine

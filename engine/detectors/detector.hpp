@@ -49,11 +49,13 @@ class Fitted {
 using Progress = std::function<void(double done, std::string_view what)>;
 
 struct FitRequest {
-  Device& device;
-  Rows rows;  ///< at least 1 row and 1 column, finite
+  Device& device;  ///< of the cpu backend
+  Rows rows;       ///< at least 1 row and 1 column, finite
   const Settings& settings;
   std::uint64_t seed = 1;
   Progress progress = {};
+  Device* gpu = nullptr;  ///< where to sort and to train, if there is one
+  Device& gpu_or_cpu() const { return gpu ? *gpu : device; }
 };
 
 /// One line of the catalogue.

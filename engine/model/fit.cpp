@@ -126,9 +126,14 @@ std::vector<float> scores_of(Device& device, const Fitted& fitted, Rows rows) {
 // One fit after another, each with its part of the progress.
 class Fitting {
  public:
-  Fitting(Device& device, const Detector& detector, const Settings& settings, std::uint64_t seed,
+  Fitting(Device& device, Device* gpu, const Detector& detector, const Settings& settings, std::uint64_t seed,
           const Progress& progress)
-      : device_(device), detector_(detector), settings_(settings), seed_(seed), progress_(progress) {}
+      : device_(device),
+        gpu_(gpu),
+        detector_(detector),
+        settings_(settings),
+        seed_(seed),
+        progress_(progress) {}
 
   std::shared_ptr<const Fitted> fit(Rows rows, double from, double to) const {
     Progress part;
@@ -136,7 +141,7 @@ class Fitting {
       part = [this, from, to](double done, std::string_view what) {
         progress_(from + (to - from) * done, what);
       };
-    return detector_.fit({device_, rows, settings_, seed_, part});
+    return detector_.fit({device_, rows, settings_, seed_, part, gpu_});
   }
 
   // Scores of every row by a detector that wasn't fitted on it, by folds (Vovk 2015, cross-conformal
@@ -161,6 +166,7 @@ class Fitting {
 
  private:
   Device& device_;
+  Device* gpu_;
   const Detector& detector_;
   const Settings& settings_;
   std::uint64_t seed_;
@@ -262,7 +268,7 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
   const FeaturePlan plan = fit_features(schema, std::move(specs), records, aside, options.limits);
   const AcceptedRows rows = accepted_rows(plan, records);
 
-  const Fitting fitting(device, detector, settings, options.seed, progress);
+  const Fitting fitting(device, options.gpu, detector, settings, options.seed, progress);
   Calibrated result;
   if (none) {
     result = {fitting.fit(rows.matrix.view(), 0.1, 0.95), {}, "none"};
@@ -285,8 +291,8 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
   if (!result.scores.empty()) {
     if (progress) progress(0.95, "calibration");
     CalibrationReport report;
-    calibration =
-        calibrate(result.scores, {settings.boolean("trim"), settings.boolean("extrapolate")}, &report);
+    calibration = calibrate(options.gpu ? *options.gpu : device, result.scores,
+                            {settings.boolean("trim"), settings.boolean("extrapolate")}, &report);
     provenance["rows_trimmed"] = std::to_string(report.trimmed);
     provenance["tail"] = report.tail;
   }

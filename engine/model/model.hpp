@@ -28,6 +28,9 @@ struct FitOptions {
   FeatureLimits limits;
   std::uint64_t seed = 1;
   std::string name = "model";
+  /// A GPU for what one is used for in fitting: the histogram's and the calibration's sorting, an
+  /// autoencoder's training. It must outlive the fit, which throws DeviceError where it fails.
+  Device* gpu = nullptr;
 };
 
 /// Settings that every fit takes beside its detector's: calibration (share held out, 0.2; "cross"; "none"),
@@ -39,9 +42,9 @@ std::vector<Parameter> all_parameters(std::string_view detector);
 
 class Model {
  public:
-  /// Fits on unlabelled records: features, the seeded split, the detector, the calibration. Rows that the
-  /// features refuse are left out and counted. Throws std::invalid_argument / InvalidSettings where options
-  /// or data don't fit.
+  /// Fits on unlabelled records, on a device of the cpu backend: features, the seeded split, the detector,
+  /// the calibration. Rows that the features refuse are left out and counted. Throws std::invalid_argument /
+  /// InvalidSettings where options or data don't fit.
   static std::shared_ptr<const Model> fit(Device&, const Schema&, const Records&, const FitOptions&,
                                           Progress = {});
 

@@ -9,7 +9,7 @@ namespace lanner::host {
 namespace {
 
 struct FitArguments {
-  std::string data, detector = "nearest_neighbours", out, config, stream, model;
+  std::string data, detector = "nearest_neighbours", out, config, stream, model, device = "cpu";
   std::vector<std::string> set;
   std::uint64_t seed = 1;
   ReadOptions columns;
@@ -21,12 +21,13 @@ void describe(const engine::Model& model, const std::string& out) {
   for (const auto& [key, value] : model.provenance()) std::cout << "  " << key << ": " << value << '\n';
 }
 
-int fit_from_flags(const FitArguments& arguments) {
+int fit_from_flags(const FitArguments& arguments, Device* gpu) {
   if (arguments.out.empty()) throw UsageError("--out: found nothing, allowed a path for the model");
   engine::FitOptions options;
   options.detector = arguments.detector;
   options.settings = key_values(arguments.set, "--set");
   options.seed = arguments.seed;
+  options.gpu = gpu;
   options.name = std::filesystem::path(arguments.out).stem().string();
   engine::all_parameters(options.detector);  // an unknown detector is said before a large file is read
   DataFile data = read_data(arguments.data, arguments.columns);
@@ -50,7 +51,7 @@ int fit_from_flags(const FitArguments& arguments) {
   return exit_done;
 }
 
-int fit_from_config(const FitArguments& arguments) {
+int fit_from_config(const FitArguments& arguments, Device* gpu) {
   const Config config = read_config(arguments.config);
   const StreamConfig* stream = nullptr;
   std::string names;
@@ -78,6 +79,7 @@ int fit_from_config(const FitArguments& arguments) {
     options.detector = model_config.fit->detector;
     options.settings = model_config.fit->settings;
     options.seed = model_config.fit->seed;
+    options.gpu = gpu;
     options.features = stream->features;
     options.limits = stream->limits;
     options.name = model_config.name;
@@ -95,6 +97,13 @@ int fit_from_config(const FitArguments& arguments) {
   return exit_done;
 }
 
+int fit(const FitArguments& arguments) {
+  std::shared_ptr<Device> gpu;
+  if (arguments.device != "cpu") gpu = device_named(arguments.device);
+  return arguments.config.empty() ? fit_from_flags(arguments, gpu.get())
+                                  : fit_from_config(arguments, gpu.get());
+}
+
 }  // namespace
 
 void add_fit(CLI::App& app, Action& chosen) {
@@ -107,6 +116,13 @@ void add_fit(CLI::App& app, Action& chosen) {
                       "A setting, key=value: of the detector, and calibration, scale, trim, extrapolate");
   command->add_option("--seed", arguments->seed, "Of everything random (default 1)");
   command->add_option("--out", arguments->out, "Where the model goes");
+  command
+      ->add_option(
+          "--device", arguments->device,
+          "cpu or cuda (cuda: what a GPU helps with is done there, or exit status 3: an autoencoder's "
+          "training, and sorting for histogram and calibration; emulated: on a GPU made of the CPU, for "
+          "tests)")
+      ->check(CLI::IsMember({"cpu", "cuda", "emulated"}));
   command->add_option("--config", arguments->config, "Take features and models from this configuration")
       ->excludes("--detector");
   command->add_option("--stream", arguments->stream, "Which stream of the configuration")->needs("--config");
@@ -127,11 +143,7 @@ void add_fit(CLI::App& app, Action& chosen) {
            "\nExample: lanner fit --data payments.csv --detector nearest_neighbours --set k=10 --out "
            "payments.lanner";
   });
-  command->callback([&chosen, arguments] {
-    chosen = [arguments] {
-      return arguments->config.empty() ? fit_from_flags(*arguments) : fit_from_config(*arguments);
-    };
-  });
+  command->callback([&chosen, arguments] { chosen = [arguments] { return fit(*arguments); }; });
 }
 
 }  // namespace lanner::host

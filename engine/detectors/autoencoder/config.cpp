@@ -82,7 +82,7 @@ std::shared_ptr<const Fitted> fit(const FitRequest& request) {
     if (request.progress && epochs < training.epochs_max)
       request.progress(static_cast<double>(epochs) / training.epochs_max, "network training");
   };
-  mlp::Network network = mlp::train(request.device, request.rows, training, progress);
+  mlp::Network network = mlp::train(request.gpu_or_cpu(), request.rows, training, progress);
   set_apart(network, constant_features(request.rows));
   if (request.progress) request.progress(1, "network trained");
   return std::make_shared<Model>(std::move(network));

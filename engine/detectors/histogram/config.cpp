@@ -1,11 +1,12 @@
 // What can be set, and fitting: every feature's bins and penalties.
-#include <algorithm>
+#include <span>
 #include <vector>
 
 #include "engine/detectors/histogram/histogram.hpp"
 #include "engine/detectors/histogram/histograms.hpp"
 #include "engine/detectors/histogram/model.hpp"
 #include "engine/detectors/references.hpp"
+#include "kernels/sort/sort.hpp"
 
 namespace lanner::engine::histogram {
 namespace {
@@ -39,14 +40,12 @@ std::shared_ptr<const Fitted> fit(const FitRequest& request) {
   histograms.edge_begin = {0};
   histograms.penalty_begin = {0};
   const Rows rows = request.rows;
-  std::vector<float> values(rows.count);
-  for (std::size_t j = 0; j < rows.width; ++j) {
-    for (std::size_t i = 0; i < rows.count; ++i) values[i] = rows.row(i)[j];
-    std::sort(values.begin(), values.end());
-    append_feature(histograms, values, binning);
+  sort::sort_columns(request.gpu_or_cpu(), rows, [&](std::size_t column, std::span<const float> ascending) {
+    append_feature(histograms, ascending, binning);
     if (request.progress)
-      request.progress(static_cast<double>(j + 1) / static_cast<double>(rows.width), "histograms counted");
-  }
+      request.progress(static_cast<double>(column + 1) / static_cast<double>(rows.width),
+                       "histograms counted");
+  });
   make_sums_exact(histograms);
   return std::make_shared<Model>(std::move(histograms));
 }

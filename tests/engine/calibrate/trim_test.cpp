@@ -15,6 +15,12 @@
 namespace lanner::engine {
 namespace {
 
+tail::Calibration calibrated(std::span<const float> scores, const CalibrationOptions& options,
+                             CalibrationReport* report = nullptr) {
+  static const auto device = Device::cpu();
+  return calibrate(*device, scores, options, report);
+}
+
 std::vector<float> sorted_draw(std::mt19937_64& random, const test::Distribution& distribution,
                                std::size_t count) {
   std::vector<float> scores(count);
@@ -180,7 +186,7 @@ TEST(Trim, AwkwardScoresAreSurvived) {
     EXPECT_LE(trim.kept_back, trim.suspects);
     EXPECT_TRUE(std::isfinite(trim.expected));
     if (scores.empty()) continue;
-    const auto calibration = calibrate(scores, {});
+    const auto calibration = calibrated(scores, {});
     EXPECT_FALSE(calibration.scores.empty());
     EXPECT_TRUE(std::is_sorted(calibration.scores.begin(), calibration.scores.end()));
     EXPECT_TRUE(std::isfinite(calibration.pareto.scale) && calibration.pareto.scale > 0);
@@ -188,12 +194,12 @@ TEST(Trim, AwkwardScoresAreSurvived) {
 }
 
 TEST(Calibrate, SortsReportsAndRefuses) {
-  EXPECT_THROW(calibrate({}, {}), std::invalid_argument);
+  EXPECT_THROW(calibrated({}, {}), std::invalid_argument);
   const float infinity = std::numeric_limits<float>::infinity();
-  EXPECT_THROW(calibrate(std::vector<float>{1, infinity}, {}), std::invalid_argument);
-  EXPECT_THROW(calibrate(std::vector<float>{1, std::nanf("")}, {}), std::invalid_argument);
+  EXPECT_THROW(calibrated(std::vector<float>{1, infinity}, {}), std::invalid_argument);
+  EXPECT_THROW(calibrated(std::vector<float>{1, std::nanf("")}, {}), std::invalid_argument);
   CalibrationReport report;
-  const auto calibration = calibrate(std::vector<float>{3, -0.0f, 1, 2}, {}, &report);
+  const auto calibration = calibrated(std::vector<float>{3, -0.0f, 1, 2}, {}, &report);
   EXPECT_EQ(calibration.scores, (std::vector<float>{0, 1, 2, 3}));
   EXPECT_FALSE(std::signbit(calibration.scores[0]));
   EXPECT_FALSE(calibration.pareto.fitted);
@@ -208,11 +214,11 @@ TEST(Calibrate, TrimmedScoresAreGoneAndCounted) {
   for (int i = 0; i < 20; ++i) scores.push_back(50);
   std::shuffle(scores.begin(), scores.end(), random);
   CalibrationReport report;
-  const auto calibration = calibrate(scores, {}, &report);
+  const auto calibration = calibrated(scores, {}, &report);
   EXPECT_EQ(report.trimmed, 20u);
   EXPECT_EQ(calibration.scores.size(), 1000u);
   EXPECT_LT(calibration.scores.back(), 50);
-  EXPECT_EQ(calibrate(scores, {.trim = false}).scores.size(), 1020u);
+  EXPECT_EQ(calibrated(scores, {.trim = false}).scores.size(), 1020u);
 }
 
 }  // namespace

@@ -16,6 +16,12 @@
 namespace lanner::engine {
 namespace {
 
+tail::Calibration calibrated(std::span<const float> scores, const CalibrationOptions& options,
+                             CalibrationReport* report = nullptr) {
+  static const auto device = Device::cpu();
+  return calibrate(*device, scores, options, report);
+}
+
 double log_choose(double n, double k) {
   return std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1);
 }
@@ -94,8 +100,8 @@ TEST_P(Conformal, RealisedCountsFollowTheBetaBinomialLaw) {
   for (const double rate : rates) laws.push_back(conformal_law(n, m, rate));
   std::mt19937_64 random(20 + which.distribution);
   for (std::size_t run = 0; run < runs; ++run) {
-    const auto calibration = calibrate(draw(random, test::distributions[which.distribution], n),
-                                       {.trim = which.trim, .extrapolate = which.extrapolate});
+    const auto calibration = calibrated(draw(random, test::distributions[which.distribution], n),
+                                        {.trim = which.trim, .extrapolate = which.extrapolate});
     const auto scored = p_values(calibration, draw(random, test::distributions[which.distribution], m));
     for (std::size_t r = 0; r < rates.size(); ++r) {
       const auto count = static_cast<std::size_t>(std::count_if(
@@ -161,7 +167,7 @@ TEST(Contamination, TrimmingReturnsThePowerAndKeepsTheRate) {
       // time.
       for (const bool trim : {false, true}) {
         CalibrationReport about;
-        const auto calibration = calibrate(scores, {.trim = trim}, &about);
+        const auto calibration = calibrated(scores, {.trim = trim}, &about);
         trimmed[trim] += static_cast<double>(about.trimmed) / runs;
         const auto on_clean = p_values(calibration, clean_rows),
                    on_anomalies = p_values(calibration, anomalies);

@@ -238,6 +238,36 @@ TEST_F(CommandLine, AGpuScoresToTheSameFile) {
   EXPECT_EQ(run("devices", "LANNER_EMULATED=speed=9").status, 0);
 }
 
+TEST_F(CommandLine, AGpuHelpsToFitTheSameFile) {
+  const std::string data = rows(2000);
+  const auto fitted = [&](const std::string& arguments, const std::string& environment = "") {
+    const Outcome outcome =
+        run("fit --data " + data + " --out " + path("m.lanner") + " " + arguments, environment);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    std::stringstream bytes;
+    bytes << std::ifstream(path("m.lanner"), std::ios::binary).rdbuf();
+    return bytes.str();
+  };
+  const std::string expected = fitted("--detector histogram");
+  EXPECT_EQ(fitted("--detector histogram --device cpu"), expected);
+  EXPECT_EQ(fitted("--detector histogram --device emulated"), expected);
+  EXPECT_NE(fitted("--detector histogram --device emulated", "LANNER_EMULATED=perturb=1"), expected);
+
+  fitted("--detector autoencoder --set epochs=1 --device emulated");
+  const Outcome score =
+      run("score --model " + path("m.lanner") + " --data " + data + " --out " + path("s.csv"));
+  EXPECT_EQ(score.status, 0) << score.err;
+
+  const std::string fit =
+      "fit --data " + data + " --out " + path("none.lanner") + " --detector histogram --device ";
+  const Outcome lost = run(fit + "emulated", "LANNER_EMULATED=fail_at=4,failure=lost");
+  EXPECT_EQ(lost.status, 3);
+  EXPECT_THAT(lost.err, HasSubstr("the context was lost"));
+  EXPECT_EQ(run(fit + "cuda", "CUDA_VISIBLE_DEVICES=").status, 3);
+  EXPECT_EQ(run(fit + "abacus").status, 2);
+  EXPECT_FALSE(fs::exists(path("none.lanner")));
+}
+
 TEST_F(CommandLine, FalseDiscoveryRateOverTheFile) {
   const std::string data = rows(1000);
   ASSERT_EQ(run("fit --data " + data + " --out " + path("m.lanner")).status, 0);

@@ -24,12 +24,13 @@ using ::testing::IsEmpty;
 using Failure = EmulatedOptions::Failure;
 constexpr std::size_t width = 5;
 
-DeviceConfig offloading() {
+// An emulated device does one thing whenever it is asked, and time goes on by a millisecond.
+DeviceConfig offloading(double watchdog_s = 1) {
   DeviceConfig device;
   device.batch_max = 64;
   device.slots = 4;
   device.offload = Offload::always;
-  device.watchdog_s = 1;
+  device.watchdog_s = watchdog_s;
   return device;
 }
 
@@ -84,9 +85,10 @@ struct Outcome {
   std::uint64_t calls_before_rows;
 };
 
-Outcome outcome_with(const std::string& detector, const std::vector<std::shared_ptr<Device>>& gpus) {
+Outcome outcome_with(const std::string& detector, const std::vector<std::shared_ptr<Device>>& gpus,
+                     double watchdog_s = 1) {
   spdlog::set_level(spdlog::level::off);  // thousands of failures, all of them asked for
-  SimulatedHost host({offloading(), lossy(), false, gpus}, {stream_of("s", width)});
+  SimulatedHost host({offloading(watchdog_s), lossy(), false, gpus}, {stream_of("s", width)});
   use_two_lanes_of(host, detector);
   const std::uint64_t calls = gpus.empty() ? 0 : emulated_calls(*gpus[0]);
   feed(host);
@@ -138,7 +140,7 @@ TEST_P(FailingGpu, AnyCallMayFailAndNothingIsLostRepeatedOrDifferent) {
     std::uint64_t noticed = 0;
     for (std::uint64_t n = first; n <= calls; ++n) {
       const auto gpu = make_emulated_device({.seed = 1, .fail_at = n, .failure = GetParam()});
-      const Outcome disturbed = outcome_with(detector, {gpu});
+      const Outcome disturbed = outcome_with(detector, {gpu}, 0.15);
       ASSERT_EQ(disturbed.results, cpu.results) << detector << ", call " << n;
       noticed += disturbed.trouble.empty() ? 0 : 1;
     }

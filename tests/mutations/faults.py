@@ -1,0 +1,169 @@
+"""The faults that the tests must catch: in kernels, what a GPU would punish now and then; around them, what it would
+punish on another machine. Each is a text that is in its file once, what it becomes, and the tests that must fail; which
+are quick ones, though others fail as well."""
+
+from collections import namedtuple
+
+Fault = namedtuple("Fault", "name kind file text replacement program tests")
+
+FAULTS = []
+
+
+def plant(program, file, *faults):
+    """(name, kind, text, replacement, tests) each."""
+    for name, kind, text, replacement, tests in faults:
+        FAULTS.append(Fault(name, kind, file, text, replacement, f"bin/test_{program}", tests))
+
+
+BARRIER = "deleted barrier"
+LANE = "wrong lane"
+EDGE = "off by one at an edge"
+BOUND = "bound that excludes too much"
+MEMORY = "wrong memory"
+WAIT = "missing wait"
+ORDER = "wrong order"
+FORMULA = "wrong formula"
+FRAGMENT = "wrong fragment of a product"
+FALLBACK = "forgotten fallback"
+
+# ---------------------------------------------------------------------------------------------- density
+
+ANY_BITS = "KernelSumOnGpus.HasTheReferencesBits"
+MANY_QUERIES = "KernelSumOnGpus.ManyQueriesFillTheirTiles"
+WORKSPACE = "KernelSumOnGpus.WhatTheWorkspaceHeldDoesNotMatter"
+LEFT_OUT = "KernelSumOnGpus.LeavingOutTheOnlyReferenceLeavesNothing"
+
+plant(
+    "kernels_density", "kernels/density/kernel_sum_cuda.cu",
+    ("sum_staged", BARRIER, "__syncthreads();  // references and values are there", "", WORKSPACE),
+    ("sum_step", BARRIER, "if (j > 0) __syncthreads();  // the step before is used up", "", ANY_BITS),
+    ("sum_exponents", BARRIER, "__syncthreads();  // exponents are there, references and values used up", "",
+     WORKSPACE),
+    ("sum_chosen", BARRIER, "__syncthreads();  // chosen is used up", "", MANY_QUERIES),
+    ("sum_terms", BARRIER, "__syncthreads();  // terms are used up", "", ANY_BITS),
+    ("sum_rank", LANE, "(1u << lane) - 1", "(2u << lane) - 1", WORKSPACE),
+    ("sum_warps_before", LANE, "if (w < thread / warp) before", "if (w <= thread / warp) before", WORKSPACE),
+    ("sum_left_out", FORMULA, "(i == left_out ? 1.0f : 0.0f)", "(i == left_out ? 0.0f : 0.0f)", LEFT_OUT),
+    ("sum_homes_not_cleared", MEMORY,
+     "    stream.fill(std::as_writable_bytes(std::span(pass.home, pass.query_stride)), 0);\n", "", WORKSPACE),
+    ("sum_homes_last", ORDER, "for (const bool homes : {true, false})", "for (const bool homes : {false, true})",
+     WORKSPACE),
+)
+plant(
+    "kernels_density", "kernels/density/histogram_cuda.cu",
+    ("histogram_staged", BARRIER, "__syncthreads();  // tables and values are there", "", "HistogramOnGpus.*"),
+    ("histogram_used_up", BARRIER, "__syncthreads();  // values are used up, penalties there", "", "HistogramOnGpus.*"),
+    ("histogram_stale_tables", MEMORY, "if (first_tile || group_count > 1)", "if (first_tile)", "HistogramOnGpus.*"),
+    ("histogram_edge", EDGE, "edges[near] <= x", "edges[near] < x", "HistogramOnGpus.*"),
+)
+plant(
+    "kernels_density", "kernels/density/reachability_cuda.cu",
+    ("reachability_staged", BARRIER, "__syncthreads();  // neighbours are there", "", "LocalOutlierFactors.*Gpus"),
+    ("reachability_end", BARRIER, "__syncthreads_or(e < own_count)", "e < own_count", "LocalOutlierFactors.*Gpus"),
+)
+
+# ---------------------------------------------------------------------------------------------- nearest
+
+STREAMED = "GpuSearch.StreamsWhatTheDeviceCannotHold"
+CLUSTERS = "Made/EveryKindOnGpus.IsTheScalarTiersAnswer/clusters"
+
+plant(
+    "kernels_nearest", "kernels/nearest/screen_cuda.cu",
+    ("screen_centred", BARRIER, "    __syncthreads();\n#pragma unroll\n    for (unsigned step = 0; step < chunk_steps",
+     "#pragma unroll\n    for (unsigned step = 0; step < chunk_steps", CLUSTERS),
+    ("screen_norm", LANE, "__shfl_xor_sync(whole_warp, squared_norm, 2)",
+     "__shfl_xor_sync(whole_warp, squared_norm, 1)",
+     STREAMED),
+    ("screen_column", LANE, "n * 8 + quad * 2 + e % 2", "n * 8 + quad * 2 + e / 2", STREAMED),
+    ("screen_fragment", FRAGMENT, "references[2 * p][1] = two.y;", "references[2 * p][1] = two.z;", STREAMED),
+    ("screen_last_block", EDGE, "const unsigned blocks = (search.count + block_slots - 1) / block_slots;",
+     "const unsigned blocks = (search.count + block_slots - 2) / block_slots;", CLUSTERS),
+    ("screen_last_cell", EDGE, "if (cell < tile.end) {", "if (cell + 1 < tile.end) {", STREAMED),
+    ("screen_room", BOUND, "slots.limit[slot] = min(slots.limit[slot], limit);",
+     "slots.limit[slot] = min(slots.limit[slot], limit) / 2;", "GpuSearch.TiesAreCutByTheLowestOriginalRows"),
+)
+plant(
+    "kernels_nearest", "kernels/nearest/place_cuda.cu",
+    ("place_cleared", BARRIER, "from[cell] = 0;\n  __syncthreads();", "from[cell] = 0;", STREAMED),
+    ("place_limit", BOUND, "screen_limit(kth * index.scale_squared)", "screen_limit(kth * index.scale_squared * 0.5)",
+     STREAMED),
+)
+plant(
+    "kernels_nearest", "kernels/nearest/warp_settled.hpp",
+    ("select_scan", LANE, "if (lane >= step) through += other;", "if (lane > step) through += other;", STREAMED),
+    ("settle_tile", MEMORY, "in_tile = position - tile.begin * cell_rows", "in_tile = position", STREAMED),
+)
+
+# -------------------------------------------------------------------------------------------------- mlp
+
+TILES = "ForwardOnGpu.BlocksThatTakeTileAfterTile"
+SMALL = "ForwardOnGpu.SmallNetworksAreTheDefinition"
+LARGE = "ForwardOnGpu.AwkwardValuesInLargeNetworksToo"
+
+plant(
+    "kernels_mlp", "kernels/mlp/forward_cuda.cu",
+    ("fused_weights", BARRIER,
+     "    memory[i] = reinterpret_cast<const float4*>(network.values)[i];\n  __syncthreads();\n",
+     "    memory[i] = reinterpret_cast<const float4*>(network.values)[i];\n", SMALL),
+    ("fused_rows", BARRIER, "    __syncthreads();\n    const float* from = x;\n", "    const float* from = x;\n",
+     TILES),
+    ("fused_hidden", MEMORY, "values + network.hidden[l & 1]", "values + network.hidden[0]", SMALL),
+    ("fused_tile_step", EDGE, "first += std::size_t{gridDim.x} * rows",
+     "first += std::size_t{gridDim.x} * (rows + 1)", TILES),
+    ("dense_buffer", MEMORY, "other = buffer ^ 1;", "other = buffer;", LARGE),
+    ("dense_chunk", BARRIER, "      }\n      __syncthreads();\n    }\n    const unsigned outputs",
+     "      }\n    }\n    const unsigned outputs", LARGE),
+    ("dense_pad", EDGE, "pass_inputs<dense_pitch>(a, weight_own, x_own, layer.inputs - c * S::depth);",
+     "pass_inputs<dense_pitch>(a, weight_own, x_own, S::depth);", "ForwardOnGpu.NegativeZerosStay"),
+)
+
+# ------------------------------------------------------------------------------------------------- tail
+
+plant(
+    "kernels_tail", "kernels/tail/tail_cuda.cu",
+    ("tail_end", EDGE, "if (i >= count) return;", "if (i > count) return;", "TailOnGpu.TakesAnyNumberOfScores"),
+    ("tail_tie", EDGE, "while (tables.distinct[first] < s) ++first;", "while (tables.distinct[first] <= s) ++first;",
+     "TailOnGpu.TakesAnyNumberOfScores"),
+)
+
+# ------------------------------------------------------------------------------------- a batch's round trip
+
+TRIP = "*EveryDetectorsRoundTrip.BringsTheCpusResultsBatchAfterBatch/histogram"
+
+SCORE = """\
+  scorer.score_on_device(stream_, {device_rows_.data(), n, rows.width, rows.width}, workspace_.span(),
+                         device_scores_.span().first(n), device_p_values_.span().first(n),
+                         device_extrapolated_.span().first(n));
+"""
+COPY_OUT = "stream_.copy_out(scores_.span().first(n), device_scores_.data());\n"
+
+plant(
+    "engine_model", "engine/model/round_trip.hpp",
+    ("trip_done", WAIT, "bool done() const { return event_.happened(); }", "bool done() const { return true; }", TRIP),
+    ("trip_wait", WAIT, "void wait() const { event_.synchronize(); }", "void wait() const {}",
+     "RoundTrip.RefusesRowsThatItHasNoRoomFor"),
+    ("trip_host_reads_device", MEMORY, "return scores_.span().first(count_);",
+     "return device_scores_.span().first(count_);",
+     TRIP),
+)
+plant(
+    "engine_model", "engine/model/round_trip.cpp",
+    ("trip_not_recorded", WAIT, "  stream_.record(event_);\n}", "}", TRIP),
+    ("trip_other_stream", WAIT, "stream_.copy_out(scores_.span().first(n), device_scores_.data());",
+     "Stream other = device_.stream();\n  other.copy_out(scores_.span().first(n), device_scores_.data());", TRIP),
+    ("trip_copied_early", ORDER, f"{SCORE}  {COPY_OUT}", f"  {COPY_OUT}{SCORE}", TRIP),
+    ("trip_direction", MEMORY, "stream_.copy_in(device_rows_.span().first(values), rows.data);",
+     "stream_.copy_out(device_rows_.span().first(values), rows.data);", TRIP),
+    ("trip_not_copied", MEMORY, "  stream_.copy_in(device_rows_.span().first(values), rows.data);\n", "", TRIP),
+)
+
+# ------------------------------------------------------------------------------------------ falling back
+
+plant(
+    "host_pipeline", "host/pipeline/scoring.cpp",
+    ("host_reads_early", WAIT, "if (trip->done()) continue;", "if (trip) continue;",
+     "*OnGpu.ResultsAreThoseOfTheCpu*/histogram"),
+    ("host_not_scored_again", FALLBACK, "    score_on_cpu(slot);\n    if",
+     "    if (!was_on_gpu) score_on_cpu(slot);\n    if",
+     "*FailingGpu.*/lost"),
+)
