@@ -37,7 +37,7 @@ class Scoring {
   struct UnderWay {
     Slot* slot = nullptr;
     std::int64_t begun_ns = 0;
-    Gpu* gpu = nullptr;  ///< null: the CPU's
+    Gpu* gpu = nullptr;                                     ///< null: the CPU's
     std::vector<std::unique_ptr<engine::RoundTrip>> trips;  ///< one a lane
   };
 

@@ -299,8 +299,6 @@ class EmulatedDevice final : public Device {
     }
   }
 
-  friend std::uint64_t emulated_calls(const Device&);
-
   const EmulatedOptions options_;
   mutable std::mutex mutex_;  // of all below
   Memory memory_;
