@@ -231,6 +231,7 @@ Routes with_learned(const Routes& before, const std::string& stream, const Learn
                                      nullptr, gpus);
   if (state) lane->state = std::move(state);
   route->lanes = {std::move(lane)};
+  route->costs = std::make_shared<CostModel>();
   route->learning.reset();
   found->second = std::move(route);
   return routes;

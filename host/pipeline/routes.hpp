@@ -45,6 +45,8 @@ struct Route {
   engine::Schema schema;
   bool needs_time = false;  ///< for its decision rule
   std::vector<std::shared_ptr<Lane>> lanes;
+  /// The scoring thread's: what its models cost. A change of models begins anew.
+  std::shared_ptr<CostModel> costs = std::make_shared<CostModel>();
   std::shared_ptr<Learning> learning;  ///< where there is no model yet
   std::shared_ptr<StreamCounters> counters;
 

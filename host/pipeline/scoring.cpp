@@ -65,7 +65,10 @@ Scoring::Scoring(const Clock& clock, Device& cpu, Gpus gpus, const Options& opti
       options_(options),
       explain_max_(std::min(options.rows_max, explained_at_a_time)),
       counters_(counters),
-      none_refused_(cpu.pinned<std::uint8_t>(options.rows_max)) {}
+      none_refused_(cpu.pinned<std::uint8_t>(options.rows_max)) {
+  under_way_.reserve(options_.slots);
+  spare_.reserve(options_.slots);
+}
 
 bool Scoring::has_room() const {
   // The ring keeps a slot to stage into.
@@ -90,7 +93,7 @@ void Scoring::begin(Slot& slot) {
       if (least == gpus_.size() || gpus_[g]->under_way < gpus_[least]->under_way) least = g;
     }
     if (least < gpus_.size() &&
-        (options_.offload_always || costs_.choose(slot.count) == CostModel::Where::gpu)) {
+        (options_.offload_always || slot.route->costs->choose(slot.count) == CostModel::Where::gpu)) {
       begin_on(*gpus_[least], least, work);
     }
   }
@@ -122,20 +125,20 @@ Slot* Scoring::finish() {
   const std::int64_t now = clock_.steady_ns();
   const std::int64_t begun = std::max(work.begun_ns, last_finished_ns_);
   if (work.gpu) {
-    costs_.learn(CostModel::Where::gpu, slot.count, now - begun);
+    slot.route->costs->learn(CostModel::Where::gpu, slot.count, now - begun);
     counters_.slots_scored_on_gpu.add();
     leave(work);
   } else {
     score_on_cpu(slot);
     if (!gpus_.empty() && !was_on_gpu)
-      costs_.learn(CostModel::Where::cpu, slot.count, clock_.steady_ns() - now);
+      slot.route->costs->learn(CostModel::Where::cpu, slot.count, clock_.steady_ns() - now);
   }
   decide(slot);
   last_finished_ns_ = clock_.steady_ns();
   counters_.slots_scored.add();
   counters_.score.add(last_finished_ns_ - begun);
   spare_.push_back(std::move(work.trips));
-  under_way_.pop_front();
+  under_way_.erase(under_way_.begin());
   return &slot;
 }
 

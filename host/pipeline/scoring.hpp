@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -56,8 +55,7 @@ class Scoring {
   Options options_;
   std::size_t explain_max_;
   Counters& counters_;
-  CostModel costs_;
-  std::deque<UnderWay> under_way_;
+  std::vector<UnderWay> under_way_;                                     ///< oldest first; a few
   std::vector<std::vector<std::unique_ptr<engine::RoundTrip>>> spare_;  ///< empty lists whose memory is kept
   std::int64_t last_finished_ns_ = 0;
   Pinned<std::uint8_t> none_refused_;
