@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "kernels/device/error.hpp"
-
 namespace lanner::host {
 namespace {
 
@@ -25,13 +23,14 @@ Gpu::~Gpu() {
   for (auto& trip : free_) static_cast<void>(trip.release());
 }
 
-void Gpu::failed(const std::string& why) {
+void Gpu::failed(const DeviceError& error) {
+  if (error.lost()) return lose(error.what(), false);
   const std::lock_guard lock(mutex_);
   if (lost()) return;
   const std::int64_t rest = rest_ns_;
   usable_from_ns_ = clock_.steady_ns() + rest;
   rest_ns_ = std::min(2 * rest, rest_most_ns);
-  trouble_ = device_->description() + ": " + why + "; the cpu scores, and it is tried again";
+  trouble_ = device_->description() + ": " + error.what() + "; the cpu scores, and it is tried again";
 }
 
 void Gpu::lose(const std::string& why, bool hangs) {

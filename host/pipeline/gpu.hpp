@@ -14,6 +14,7 @@
 #include "engine/model/round_trip.hpp"
 #include "host/clock.hpp"
 #include "kernels/device/device.hpp"
+#include "kernels/device/error.hpp"
 
 namespace lanner::host {
 
@@ -31,8 +32,9 @@ class Gpu {
   bool usable() const { return clock_.steady_ns() >= usable_from_ns_.load(std::memory_order_relaxed); }
   /// Gone until the process starts again.
   bool lost() const { return usable_from_ns_.load(std::memory_order_relaxed) == never; }
-  /// A call failed. It rests for a second, twice as long after every further failure, at most a minute.
-  void failed(const std::string& why);
+  /// A call failed: it is lost where the error says so; otherwise it rests for a second, twice as long after
+  /// every further failure, at most a minute.
+  void failed(const DeviceError&);
   /// It will not come back in this process: its context is gone, or a kernel doesn't end.
   void lose(const std::string& why, bool hangs);
   bool hangs() const { return hangs_; }

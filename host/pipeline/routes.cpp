@@ -65,11 +65,7 @@ std::vector<std::shared_ptr<const engine::ModelScorer>> resident_on_gpus(
       scorers.back() = std::make_shared<engine::ModelScorer>(model, gpu->device());
     } catch (const DeviceError& error) {
       spdlog::error("{}: {}: {}", gpu->device().description(), model->name(), error.what());
-      if (error.lost()) {
-        gpu->lose(error.what(), false);
-      } else {
-        gpu->failed(error.what());
-      }
+      gpu->failed(error);
     }
   }
   return scorers;

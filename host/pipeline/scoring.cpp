@@ -113,7 +113,8 @@ void Scoring::begin_on(Gpu& gpu, std::size_t number, UnderWay& work) {
       trip.begin(scorer, slot.rows(l, options_.rows_max));
     }
   } catch (const DeviceError& error) {
-    fall_back(work, error.what(), error.lost(), false);
+    gpu.failed(error);
+    fall_back(work, error.what());
   }
 }
 
@@ -150,11 +151,14 @@ bool Scoring::collect(UnderWay& work) {
     for (const auto& trip : work.trips) {
       if (trip->done()) continue;
       if (clock_.steady_ns() - work.begun_ns <= options_.watchdog_ns) return false;
-      fall_back(work, "a kernel has not ended in time", true, true);
+      const char* const why = "a kernel has not ended in time";
+      work.gpu->lose(why, true);
+      fall_back(work, why);
       return true;
     }
   } catch (const DeviceError& error) {
-    fall_back(work, error.what(), error.lost(), false);
+    work.gpu->failed(error);
+    fall_back(work, error.what());
     return true;
   }
   for (std::size_t l = 0; l < work.trips.size(); ++l) {
@@ -179,15 +183,10 @@ void Scoring::leave(UnderWay& work) {
 
 // The GPU may still be reading the slot's rows, which does no harm, and writing to its own memory, which is
 // kept.
-void Scoring::fall_back(UnderWay& work, const char* why, bool lost, bool hangs) {
+void Scoring::fall_back(UnderWay& work, const char* why) {
   Gpu& gpu = *work.gpu;
   spdlog::error("{}: {}; the batch is scored again on the cpu", gpu.device().description(), why);
   counters_.gpu_failures.add();
-  if (lost) {
-    gpu.lose(why, hangs);
-  } else {
-    gpu.failed(why);
-  }
   for (auto& trip : work.trips) gpu.abandon(std::move(trip), work.slot->route);
   work.trips.clear();
   --gpu.under_way;

@@ -45,7 +45,7 @@ class Scoring {
   void score_on_cpu(Slot&);
   void decide(Slot&);
   void leave(UnderWay&);
-  void fall_back(UnderWay&, const char* why, bool lost, bool hangs);
+  void fall_back(UnderWay&, const char* why);
   void explain(Slot&, std::size_t lane, const Slot::Segment&, std::size_t at);
 
   const Clock& clock_;

@@ -287,6 +287,11 @@ void Host::scoring() {
 }
 
 void Host::outlet() {
+  bool restart_when_lost;
+  {
+    std::lock_guard lock(control_);  // a reload replaces the configuration, though never this of it
+    restart_when_lost = config_.device.restart_when_lost;
+  }
   std::int64_t next_status_ns = clock_.steady_ns();
   while (!drained_) {
     const std::int64_t now = clock_.steady_ns();
@@ -298,7 +303,7 @@ void Host::outlet() {
     }
     const bool some =
         pipeline_->put_out(std::chrono::nanoseconds(std::max<std::int64_t>(0, next_status_ns - now)));
-    if (config_.device.restart_when_lost && !stopping_ &&
+    if (restart_when_lost && !restart_ && !stopping_ &&
         std::ranges::any_of(chosen_.gpus, [](const auto& gpu) { return gpu->lost(); })) {
       spdlog::error("a GPU is lost to this process: ending, to be started again");
       restart_ = true;

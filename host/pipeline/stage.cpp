@@ -88,11 +88,7 @@ void Stage::make_values(Slot& slot, std::size_t count) {
       return;
     } catch (const DeviceError& error) {
       spdlog::error("{}: {}", gpus_[0]->device().description(), error.what());
-      if (error.lost()) {
-        gpus_[0]->lose(error.what(), false);
-      } else {
-        gpus_[0]->failed(error.what());
-      }
+      gpus_[0]->failed(error);
     }
   }
   slot.values = device_.pinned<float>(count);

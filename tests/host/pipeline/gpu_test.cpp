@@ -162,7 +162,7 @@ TEST(Gpu, RestsAfterAFailureEachTimeLongerAndIsForgivenOnceItScores) {
   Gpu gpu(make_emulated_device(), clock);
   EXPECT_TRUE(gpu.usable());
   const auto rests = [&] {
-    gpu.failed("out of memory");
+    gpu.failed(DeviceError("allocate", 2, "out of memory", false));
     EXPECT_FALSE(gpu.usable());
     EXPECT_THAT(gpu.trouble(), HasSubstr("out of memory"));
     std::int64_t seconds = 0;
@@ -179,7 +179,7 @@ TEST(Gpu, RestsAfterAFailureEachTimeLongerAndIsForgivenOnceItScores) {
   gpu.lose("gone", false);
   clock.now += 3600'000'000'000;
   EXPECT_FALSE(gpu.usable());
-  gpu.failed("again");
+  gpu.failed(DeviceError("allocate", 2, "again", false));
   EXPECT_THAT(gpu.trouble(), HasSubstr("gone")) << "the first reason stays";
 }
 
