@@ -1,7 +1,9 @@
 #include <array>
 
 #include "engine/detectors/autoencoder/autoencoder.hpp"
+#include "engine/detectors/copod/copod.hpp"
 #include "engine/detectors/detector.hpp"
+#include "engine/detectors/ecod/ecod.hpp"
 #include "engine/detectors/histogram/histogram.hpp"
 #include "engine/detectors/kernel_density/kernel_density.hpp"
 #include "engine/detectors/local_outlier_factor/local_outlier_factor.hpp"
@@ -11,8 +13,13 @@ namespace lanner::engine {
 
 std::span<const Detector> catalogue() {
   static const std::array detectors = {
-      nearest_neighbours::detector(), local_outlier_factor::detector(), kernel_density::detector(),
-      histogram::detector(),          autoencoder::detector(),
+      nearest_neighbours::detector(),
+      local_outlier_factor::detector(),
+      kernel_density::detector(),
+      histogram::detector(),
+      ecod::detector(),
+      copod::detector(),
+      autoencoder::detector(),
   };
   return detectors;
 }

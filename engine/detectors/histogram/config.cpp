@@ -2,9 +2,9 @@
 #include <span>
 #include <vector>
 
+#include "engine/detectors/binned_penalties.hpp"
 #include "engine/detectors/histogram/histogram.hpp"
 #include "engine/detectors/histogram/histograms.hpp"
-#include "engine/detectors/histogram/model.hpp"
 #include "engine/detectors/references.hpp"
 #include "kernels/sort/sort.hpp"
 
@@ -47,7 +47,7 @@ std::shared_ptr<const Fitted> fit(const FitRequest& request) {
                        "histograms counted");
   });
   make_sums_exact(histograms);
-  return std::make_shared<Model>(std::move(histograms));
+  return std::make_shared<BinnedPenalties>(std::move(histograms));
 }
 
 }  // namespace
@@ -58,9 +58,7 @@ Detector detector() {
           "Goldstein & Dengel 2012, Histogram-based Outlier Score (HBOS)",
           parameters(),
           fit,
-          [](const TensorReader& reader, const Settings&) -> std::shared_ptr<const Fitted> {
-            return Model::load(reader);
-          }};
+          BinnedPenalties::load};
 }
 
 }  // namespace lanner::engine::histogram

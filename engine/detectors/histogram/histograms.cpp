@@ -100,20 +100,6 @@ std::size_t penalised_bins(std::span<const float> sorted) {
   return best;
 }
 
-void make_sums_exact(density::Histograms& histograms) {
-  double largest_score = 0;
-  for (std::size_t j = 0; j < histograms.width(); ++j) {
-    const auto begin = histograms.penalties.begin();
-    largest_score += *std::max_element(begin + static_cast<std::ptrdiff_t>(histograms.penalty_begin[j]),
-                                       begin + static_cast<std::ptrdiff_t>(histograms.penalty_begin[j + 1]));
-  }
-  // Partial sums are then at most 2^24 spacings, which float32 holds exactly. Rounding up could add half a
-  // spacing a feature: the doubling leaves room for it.
-  const double spacing = std::exp2(std::ceil(std::log2(2 * largest_score)) - 24);
-  for (float& penalty : histograms.penalties)
-    penalty = static_cast<float>(std::nearbyint(penalty / spacing) * spacing);
-}
-
 void append_feature(density::Histograms& histograms, std::span<const float> sorted, const Binning& binning) {
   const double low = sorted.front(), high = sorted.back();
   if (low == high) {

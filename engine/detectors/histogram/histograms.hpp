@@ -27,10 +27,6 @@ struct Binning {
 /// Appends the feature's bins and penalties. `sorted`: ascending, finite, at least one value.
 void append_feature(density::Histograms&, std::span<const float> sorted, const Binning&);
 
-/// Rounds all penalties so that their float32 sums over the features are exact. Done once all features are
-/// there.
-void make_sums_exact(density::Histograms&);
-
 /// Birge & Rozenholc 2006, "How many bins should be put in a regular histogram", section 3.2: the D that
 /// maximises sum N_i log(D N_i / n) - (D - 1) - (log D)^2.5, among 1 .. min(n / log n, 256).
 std::size_t penalised_bins(std::span<const float> sorted);
