@@ -7,7 +7,9 @@
 #include "engine/detectors/histogram/histogram.hpp"
 #include "engine/detectors/kernel_density/kernel_density.hpp"
 #include "engine/detectors/local_outlier_factor/local_outlier_factor.hpp"
+#include "engine/detectors/mahalanobis/mahalanobis.hpp"
 #include "engine/detectors/nearest_neighbours/nearest_neighbours.hpp"
+#include "engine/detectors/pca/pca.hpp"
 
 namespace lanner::engine {
 
@@ -19,6 +21,8 @@ std::span<const Detector> catalogue() {
       histogram::detector(),
       ecod::detector(),
       copod::detector(),
+      pca::detector(),
+      mahalanobis::detector(),
       autoencoder::detector(),
   };
   return detectors;

@@ -227,7 +227,11 @@ class EmulatedDevice final : public Device {
     if (kind == MemoryKind::pinned) {
       pinned_.erase(memory);
       // A kernel that hangs may still write there.
-      if (!hung_) std::free(memory);
+      if (hung_) {
+        abandoned_.emplace_back(memory, &std::free);
+      } else {
+        std::free(memory);
+      }
       return;
     }
     if (!memory_.release(memory)) {
@@ -303,6 +307,7 @@ class EmulatedDevice final : public Device {
   mutable std::mutex mutex_;  // of all below
   Memory memory_;
   std::map<void*, std::size_t> pinned_;
+  std::vector<std::unique_ptr<void, void (*)(void*)>> abandoned_;
   std::vector<std::weak_ptr<Queue>> queues_;
   std::vector<std::shared_ptr<Queue>> able_;
   std::mt19937_64 order_;

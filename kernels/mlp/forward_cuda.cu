@@ -21,9 +21,9 @@
 // a layer with fewer outputs than a block has threads for, which other blocks of the multiprocessor use.
 //
 // By ptxas 13.0 for sm_80, 90, 100; nothing is spilled:
-//   fused            64,  70,  63 registers; 128 threads; the first network takes 29 KB: 5 blocks stay on an
+//   fused            65,  71,  63 registers; 128 threads; the first network takes 29 KB: 5 blocks stay on an
 //                                  A100's multiprocessor, 7 on an H100's
-//   dense, 64 wide  118,  89,  96 registers; 128 threads, 34,816 bytes
+//   dense, 64 wide  118,  88,  96 registers; 128 threads, 34,816 bytes
 //   dense, 32 wide   99,  95, 109 registers;  64 threads, 15,360 bytes
 //   dense, 16 wide  158, 127, 128 registers;  32 threads,  9,856 bytes
 #include <algorithm>
@@ -68,7 +68,8 @@ struct Input {
   }
 };
 
-/// Rows in, and what is asked for: outputs, or errors and perhaps parts.
+/// Rows in, and what is asked for: outputs, or errors and perhaps parts, or (not against the rows) the
+/// squared lengths of the outputs as errors.
 struct Asked {
   const float* rows;
   std::size_t count, stride;
@@ -77,6 +78,7 @@ struct Asked {
   float* error;
   float* parts;
   std::size_t parts_stride;
+  bool against_rows;
 };
 
 /// visit(feature, row) for a tile, by all threads of the block: a warp takes 8 features of 4 rows, whole
@@ -144,6 +146,10 @@ __device__ __forceinline__ float pass_differences(float e, unsigned outputs, Dif
 
 __device__ __forceinline__ float share(float sum, unsigned width) {
   return minimum(sum / static_cast<float>(width), largest);
+}
+
+__device__ __forceinline__ float error_of(const Asked& asked, float sum, unsigned width) {
+  return share(sum, asked.against_rows ? width : 1);
 }
 
 // ------------------------------------------------------------------------------------------------ fused
@@ -225,9 +231,14 @@ __global__ void __launch_bounds__(fused_threads) fused(FusedNetwork network, Ask
     }
     if (asked.error) {
       if (const unsigned r = threadIdx.x; r < here)
-        asked.error[first + r] = share(
-            pass_differences(0.0f, outputs, [&](unsigned j) { return y[j * pitch + r] - x[j * pitch + r]; }),
-            outputs);
+        asked.error[first + r] =
+            error_of(asked,
+                     pass_differences(0.0f, outputs,
+                                      [&](unsigned j) {
+                                        const float v = y[j * pitch + r];
+                                        return asked.against_rows ? v - x[j * pitch + r] : v;
+                                      }),
+                     outputs);
       if (asked.parts)
         each_value<rows, fused_threads>(outputs, [&](unsigned j, unsigned r) {
           if (r >= here) return;
@@ -358,7 +369,7 @@ __global__ void __launch_bounds__(Shape<panels>::threads)
       if constexpr (compares) {
         const std::size_t i = o + j;
         if (r >= here) return;
-        v = v - original_input(original[(first + r) * original_stride + i], i);
+        if (asked.against_rows) v = v - original_input(original[(first + r) * original_stride + i], i);
         y[j * dense_pitch + r] = v;
         if (asked.parts) asked.parts[(first + r) * asked.parts_stride + i] = share(v * v, layer.outputs);
       } else {
@@ -373,7 +384,7 @@ __global__ void __launch_bounds__(Shape<panels>::threads)
     }
   }
   if constexpr (compares) {
-    if (threadIdx.x < here) asked.error[first + threadIdx.x] = share(e, layer.outputs);
+    if (threadIdx.x < here) asked.error[first + threadIdx.x] = error_of(asked, e, layer.outputs);
   }
 }
 
@@ -447,11 +458,18 @@ class GpuNetwork final : public ResidentNetwork {
   }
 
   void forward(Stream& stream, Rows rows, std::span<std::byte> workspace, MutableRows out) const override {
-    run(stream, {rows.data, rows.count, rows.stride, out.data, out.stride, nullptr, nullptr, 0}, workspace);
+    run(stream, {rows.data, rows.count, rows.stride, out.data, out.stride, nullptr, nullptr, 0, false},
+        workspace);
   }
   void reconstruction_error(Stream& stream, Rows rows, std::span<std::byte> workspace, std::span<float> error,
                             MutableRows parts) const override {
-    run(stream, {rows.data, rows.count, rows.stride, nullptr, 0, error.data(), parts.data, parts.stride},
+    run(stream,
+        {rows.data, rows.count, rows.stride, nullptr, 0, error.data(), parts.data, parts.stride, true},
+        workspace);
+  }
+  void squared_length(Stream& stream, Rows rows, std::span<std::byte> workspace,
+                      std::span<float> lengths) const override {
+    run(stream, {rows.data, rows.count, rows.stride, nullptr, 0, lengths.data(), nullptr, 0, false},
         workspace);
   }
 

@@ -47,10 +47,10 @@ void run(const ForwardTask& task, std::size_t begin, std::size_t end, float* scr
       std::copy(x, x + outputs, task.out.row(r));
       continue;
     }
-    const float width = static_cast<float>(outputs);
+    const float width = task.against_rows ? static_cast<float>(outputs) : 1;
     float e = 0;
     for (std::size_t j = 0; j < outputs; ++j) {
-      const float d = x[j] - row[j];
+      const float d = task.against_rows ? x[j] - row[j] : x[j];
       e = fma(d, d, e);
       if (task.parts.data) task.parts.row(r)[j] = minimum((d * d) / width, largest);
     }

@@ -159,8 +159,9 @@ struct Keep {
   }
 };
 
-/// Or they are compared with the tile's inputs x: sum [lane] takes up the squares, y the parts if they are
-/// wanted. Outputs that only fill up the last panel are 0, as is their input: they leave the sum as it is.
+/// Or they are compared with the tile's inputs x (none: with zeros): sum [lane] takes up the squares, y the
+/// parts if they are wanted. Outputs that only fill up the last panel are 0, as is their input: they leave
+/// the sum as it is.
 template <class Tier, int vectors>
 struct Compare {
   const float* x;
@@ -173,15 +174,18 @@ struct Compare {
     using F = simd::Floats<Tier>;
     constexpr int outputs = Tile<Tier>::outputs, lanes = vectors * F::width;
     activate<Tier, vectors>(a, activation);
-    const float* in = x + o * lanes;
+    if (x) {
+      const float* in = x + o * lanes;
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v)
+#pragma GCC unroll 8
+        for (int p = 0; p < outputs; ++p) a.of[p][v] = a.of[p][v] - F::load(in + p * lanes + v * F::width);
+    }
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {
       F e = F::load(sum + v * F::width);
 #pragma GCC unroll 8
-      for (int p = 0; p < outputs; ++p) {
-        a.of[p][v] = a.of[p][v] - F::load(in + p * lanes + v * F::width);
-        e = fma(a.of[p][v], a.of[p][v], e);
-      }
+      for (int p = 0; p < outputs; ++p) e = fma(a.of[p][v], a.of[p][v], e);
       e.store(sum + v * F::width);
     }
     if (!parts) return;
@@ -243,8 +247,8 @@ LANNER_INLINE void run_tile(const ForwardTask& task, std::size_t first, std::siz
     return;
   }
   alignas(64) float sum[lanes] = {};
-  const Compare<Tier, vectors> compare{scratch, sum, task.parts.data != nullptr,
-                                       static_cast<float>(last.outputs)};
+  const Compare<Tier, vectors> compare{task.against_rows ? scratch : nullptr, sum, task.parts.data != nullptr,
+                                       task.against_rows ? static_cast<float>(last.outputs) : 1};
   run_layer<Tier, vectors>(last, x, y, compare);
   for (int v = 0; v < vectors; ++v)
     minimum(F::load(sum + v * F::width) / F(compare.width), F(largest)).store(sum + v * F::width);

@@ -90,11 +90,15 @@ class CpuNetwork final : public ResidentNetwork {
   }
 
   void forward(Stream& stream, Rows rows, std::span<std::byte> workspace, MutableRows out) const override {
-    run(stream, {{}, rows, out, nullptr, {}}, workspace);
+    run(stream, {{}, rows, out, nullptr, {}, false}, workspace);
   }
   void reconstruction_error(Stream& stream, Rows rows, std::span<std::byte> workspace, std::span<float> error,
                             MutableRows parts) const override {
-    run(stream, {{}, rows, {}, error.data(), parts}, workspace);
+    run(stream, {{}, rows, {}, error.data(), parts, true}, workspace);
+  }
+  void squared_length(Stream& stream, Rows rows, std::span<std::byte> workspace,
+                      std::span<float> lengths) const override {
+    run(stream, {{}, rows, {}, lengths.data(), {}, false}, workspace);
   }
 
  private:
@@ -207,6 +211,15 @@ void reconstruction_error(Stream& stream, const ResidentNetwork& network, Rows r
   if (rows.count == 0) return;
   check_workspace(network, rows.count, workspace);
   network.reconstruction_error(stream, rows, workspace, error, parts);
+}
+
+void squared_length(Stream& stream, const ResidentNetwork& network, Rows rows, std::span<std::byte> workspace,
+                    std::span<float> lengths) {
+  check_rows(network, rows);
+  if (lengths.size() != rows.count) throw std::invalid_argument("mlp: one length a row");
+  if (rows.count == 0) return;
+  check_workspace(network, rows.count, workspace);
+  network.squared_length(stream, rows, workspace, lengths);
 }
 
 }  // namespace lanner::mlp

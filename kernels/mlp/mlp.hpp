@@ -8,7 +8,8 @@
 // stands at its infinity until it ends: its factors are finite and a fused product is exact, so that no chain
 // meets inf - inf, and nothing is NaN. The reconstruction error of a row x with reconstruction y is
 //   e = 0; for feature j in order: d = y[j] - x[j]; e = fma(d, d, e);   error = min(e / width, largest)
-// and part j is min((d * d) / width, largest).
+// and part j is min((d * d) / width, largest). The squared length of the outputs y of any network is
+//   e = 0; for output j in order: e = fma(y[j], y[j], e);   length = min(e, largest)
 #pragma once
 
 #include <cstddef>
@@ -64,6 +65,8 @@ class ResidentNetwork {
   virtual void forward(Stream&, Rows rows, std::span<std::byte> workspace, MutableRows out) const = 0;
   virtual void reconstruction_error(Stream&, Rows rows, std::span<std::byte> workspace,
                                     std::span<float> error, MutableRows parts) const = 0;
+  virtual void squared_length(Stream&, Rows rows, std::span<std::byte> workspace,
+                              std::span<float> lengths) const = 0;
 };
 std::shared_ptr<const ResidentNetwork> make_resident(Device&, const Network&);
 
@@ -74,6 +77,10 @@ void forward(Stream&, const ResidentNetwork&, Rows rows, std::span<std::byte> wo
 /// part as defined above (so the sum of the parts is the error but for rounding). Allocates nothing.
 void reconstruction_error(Stream&, const ResidentNetwork&, Rows rows, std::span<std::byte> workspace,
                           std::span<float> error, MutableRows parts);
+
+/// lengths [n]: of each row's outputs, which are not written. Allocates nothing.
+void squared_length(Stream&, const ResidentNetwork&, Rows rows, std::span<std::byte> workspace,
+                    std::span<float> lengths);
 
 /// Training by Adam (Kingma & Ba 2015, algorithm 1) on the mean squared reconstruction error, minibatches in
 /// seeded random order, early stopping on a validation share. The same bits with the same seed, on every tier

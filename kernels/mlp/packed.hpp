@@ -35,13 +35,15 @@ struct PackedNetwork {
   float limit = 0;
 };
 
-/// Either `out` (forward) or `error`, and then perhaps `parts`, is asked for.
+/// Either `out` (forward) or `error`, and then perhaps `parts`, is asked for: of the outputs compared with
+/// the rows, or with nothing (their squared length; no parts).
 struct ForwardTask {
   PackedNetwork network;
   Rows rows;
   MutableRows out;
   float* error = nullptr;
   MutableRows parts;
+  bool against_rows = true;
 };
 
 struct ForwardTier {

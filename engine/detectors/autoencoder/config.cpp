@@ -3,9 +3,9 @@
 #include <vector>
 
 #include "engine/detectors/autoencoder/autoencoder.hpp"
-#include "engine/detectors/autoencoder/model.hpp"
-#include "engine/detectors/autoencoder/standardisation.hpp"
+#include "engine/detectors/networks.hpp"
 #include "engine/detectors/references.hpp"
+#include "engine/detectors/standardisation.hpp"
 
 namespace lanner::engine::autoencoder {
 namespace {
@@ -70,7 +70,7 @@ std::shared_ptr<const Fitted> fit(const FitRequest& request) {
   const Settings& settings = request.settings;
   mlp::Training training;
   training.widths = widths_of(settings, request.rows.width);
-  training.input = standardisation_of(request.rows);
+  training.input = standardisation_of(request.rows, 20);
   training.hidden = activation_of(settings);
   training.epochs_max = static_cast<int>(settings.integer("epochs"));
   training.batch = static_cast<std::size_t>(settings.integer("batch"));
@@ -85,7 +85,7 @@ std::shared_ptr<const Fitted> fit(const FitRequest& request) {
   mlp::Network network = mlp::train(request.gpu_or_cpu(), request.rows, training, progress);
   set_apart(network, constant_features(request.rows));
   if (request.progress) request.progress(1, "network trained");
-  return std::make_shared<Model>(std::move(network));
+  return std::make_shared<Reconstruction>(std::move(network));
 }
 
 }  // namespace
@@ -99,7 +99,7 @@ Detector detector() {
       parameters(),
       fit,
       [](const TensorReader& reader, const Settings&) -> std::shared_ptr<const Fitted> {
-        return Model::load(reader);
+        return std::make_shared<Reconstruction>(load_network(reader));
       }};
 }
 

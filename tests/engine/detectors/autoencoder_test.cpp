@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/detectors/autoencoder/standardisation.hpp"
+#include "engine/detectors/standardisation.hpp"
 #include "tests/engine/detectors/scoring.hpp"
 
 namespace lanner::engine {
@@ -119,7 +119,7 @@ TEST(Autoencoder, AConstantStandsApart) {
 
 TEST(Standardisation, IsMeanAndPopulationDeviation) {
   const Table table(2, {1, 10, 3, 30, 5, 20, 7, 20});
-  const mlp::Standardisation input = autoencoder::standardisation_of(table.rows());
+  const mlp::Standardisation input = standardisation_of(table.rows(), 20);
   EXPECT_THAT(input.shift, ElementsAre(4, 20));
   EXPECT_FLOAT_EQ(input.scale[0], static_cast<float>(1 / std::sqrt(5.0)));
   EXPECT_FLOAT_EQ(input.scale[1], static_cast<float>(1 / std::sqrt(50.0)));
@@ -132,7 +132,7 @@ TEST(Standardisation, SurvivesAnySize) {
   for (float low : {-largest, -1e30f, 0.0f, least, 1.0f, largest})
     for (float high : {-largest, 0.0f, least, 3 * least, 1e-30f, 1.0f, std::nextafter(1.0f, 2.0f), largest}) {
       const Table three(1, {low, high, low});
-      const mlp::Standardisation input = autoencoder::standardisation_of(three.rows());
+      const mlp::Standardisation input = standardisation_of(three.rows(), 20);
       EXPECT_NO_THROW(mlp::validate(input, 1)) << low << ' ' << high;
     }
 }

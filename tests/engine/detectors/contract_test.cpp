@@ -27,6 +27,8 @@ std::vector<Given> settings_of(const Detector& detector) {
       {"local_outlier_factor", {{{"k", "1"}}, {{"k", "5"}}}},
       {"kernel_density", {{{"bandwidth", "silverman"}}, {{"bandwidth", "0.5"}}, {{"bandwidth", "1e-18"}}}},
       {"histogram", {{{"bins", "auto"}}, {{"bins", "100"}, {"rule", "equal_count"}}}},
+      {"pca", {{{"score", "reconstruction"}}, {{"components", "0.5"}}, {{"components", "1"}}}},
+      {"mahalanobis", {{{"covariance", "shrunk"}}, {{"shrinkage", "1"}}}},
       {"autoencoder",
        {{{"activation", "rectifier"}, {"hidden", "5,2"}, {"epochs", "3"}},
         {{"activation", "identity"}, {"validation_share", "0"}, {"epochs", "2"}}}},

@@ -268,6 +268,9 @@ TEST(Elementary, EveryLaneOfEveryTierHasTheBitsOfTheScalarCall) {
   for (std::uint64_t pattern = 5; pattern <= 0xFFFFFFFFu; pattern += 4999)
     x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(pattern)));
   x.resize((x.size() + 15) / 16 * 16, 1.0f);
+  std::vector<float> normal = x;  // what exp_normal is for
+  std::replace_if(
+      normal.begin(), normal.end(), [](float value) { return !(value >= -87 && value <= 88); }, 1.0f);
   std::vector<double> wide = awkward_doubles();
   for (double value : random_doubles(50'000)) wide.push_back(value);
   wide.resize((wide.size() + 7) / 8 * 8, 1.0);
@@ -280,12 +283,11 @@ TEST(Elementary, EveryLaneOfEveryTierHasTheBitsOfTheScalarCall) {
     ++compared;
     std::vector<float> got(x.size());
     for (const Case& c : all) {
-      tier.evaluate(c.function, x.data(), got.data(), x.size());
-      for (std::size_t i = 0; i < x.size(); ++i) {
-        if (c.function == Function::exp_normal && !(x[i] >= -87 && x[i] <= 88)) continue;
-        ASSERT_TRUE(same_bits(got[i], value_of(c.function, x[i])))
-            << name(tier.tier) << " " << c.name << "(" << x[i] << ") = " << got[i];
-      }
+      const std::vector<float>& values = c.function == Function::exp_normal ? normal : x;
+      tier.evaluate(c.function, values.data(), got.data(), values.size());
+      for (std::size_t i = 0; i < values.size(); ++i)
+        ASSERT_TRUE(same_bits(got[i], value_of(c.function, values[i])))
+            << name(tier.tier) << " " << c.name << "(" << values[i] << ") = " << got[i];
     }
     std::vector<double> wide_got(wide.size());
     for (const WideCase& c : wide_cases) {

@@ -22,6 +22,7 @@ struct Answer {
   Matrix out, parts;
   std::vector<float> error;  // of the call that also gives parts
   std::vector<float> error_alone;
+  std::vector<float> length;  // squared
 };
 
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
@@ -31,7 +32,7 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
 
 // The contract, word for word.
 inline Answer by_definition(const Network& network, Rows rows) {
-  Answer answer{Matrix(rows.count, network.outputs()), Matrix(rows.count, network.outputs()), {}, {}};
+  Answer answer{Matrix(rows.count, network.outputs()), Matrix(rows.count, network.outputs()), {}, {}, {}};
   const float width = static_cast<float>(network.outputs());
   for (std::size_t r = 0; r < rows.count; ++r) {
     std::vector<float> x(rows.row(r), rows.row(r) + rows.width), y;
@@ -54,6 +55,9 @@ inline Answer by_definition(const Network& network, Rows rows) {
       x = y;
     }
     std::copy(x.begin(), x.end(), answer.out.row(r));
+    float length = 0;
+    for (float value : x) length = std::fma(value, value, length);
+    answer.length.push_back(std::min(length, largest_float));
     if (network.outputs() != network.inputs()) continue;
     float e = 0;
     for (std::size_t j = 0; j < x.size(); ++j) {
@@ -72,6 +76,7 @@ inline void expect_same(const Answer& expected, const Answer& found, const std::
   EXPECT_TRUE(same_bits(expected.out.values, found.out.values)) << where << ": outputs";
   EXPECT_TRUE(same_bits(expected.error, found.error)) << where << ": errors";
   EXPECT_TRUE(same_bits(expected.error_alone, found.error_alone)) << where << ": errors without parts";
+  EXPECT_TRUE(same_bits(expected.length, found.length)) << where << ": squared lengths";
   EXPECT_TRUE(same_bits(expected.parts.values, found.parts.values)) << where << ": parts";
 }
 

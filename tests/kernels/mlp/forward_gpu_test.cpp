@@ -19,10 +19,11 @@ Answer computed(Device& device, const Network& network, const Matrix& rows, std:
   const auto resident = make_resident(device, network);
   const std::size_t width = network.outputs();
   const bool reconstructs = width == network.inputs();
-  Answer answer{Matrix(rows.count, width), Matrix(rows.count, width), {}, {}};
+  Answer answer{Matrix(rows.count, width), Matrix(rows.count, width), {}, {}, {}};
+  answer.length.resize(rows.count);
   answer.error.resize(reconstructs ? rows.count : 0);
   OnDevice<float> in(device, rows.values), out(device, answer.out.values), parts(device, answer.parts.values),
-      error(device, answer.error), error_alone(device, answer.error);
+      error(device, answer.error), error_alone(device, answer.error), length(device, answer.length);
   const std::size_t bytes = resident->workspace_bytes(batch);
   OnDevice<std::byte> memory(device, std::vector<std::byte>(bytes + 4, std::byte{0xFF}));
   const std::span<std::byte> workspace(memory.data() + 4, bytes);
@@ -32,6 +33,7 @@ Answer computed(Device& device, const Network& network, const Matrix& rows, std:
     const std::size_t n = std::min(rows.count - begin, batch);
     const Rows part{in.data() + begin * rows.stride, n, rows.width, rows.stride};
     forward(stream, *resident, part, workspace, {out.data() + begin * stride, n, width, stride});
+    squared_length(stream, *resident, part, workspace, length.span().subspan(begin, n));
     if (!reconstructs) continue;
     reconstruction_error(stream, *resident, part, workspace, error.span().subspan(begin, n),
                          {parts.data() + begin * stride, n, width, stride});
@@ -41,6 +43,7 @@ Answer computed(Device& device, const Network& network, const Matrix& rows, std:
   answer.parts.values = parts.read(stream);
   answer.error = error.read(stream);
   answer.error_alone = error_alone.read(stream);
+  answer.length = length.read(stream);
   return answer;
 }
 

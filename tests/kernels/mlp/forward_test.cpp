@@ -12,7 +12,8 @@ namespace {
 // In batches of `batch` rows; the workspace is dirty and misaligned, as a slot's may be.
 Answer computed(Device& device, const Network& network, Rows rows, std::size_t batch) {
   const auto resident = make_resident(device, network);
-  Answer answer{Matrix(rows.count, network.outputs()), Matrix(rows.count, network.outputs()), {}, {}};
+  Answer answer{Matrix(rows.count, network.outputs()), Matrix(rows.count, network.outputs()), {}, {}, {}};
+  answer.length.resize(rows.count);
   if (network.outputs() == network.inputs()) {
     answer.error.resize(rows.count);
     answer.error_alone.resize(rows.count);
@@ -26,6 +27,7 @@ Answer computed(Device& device, const Network& network, Rows rows, std::size_t b
     const Rows part = rows.slice(begin, end);
     forward(stream, *resident, part, workspace,
             {answer.out.row(begin), n, answer.out.width, answer.out.stride});
+    squared_length(stream, *resident, part, workspace, std::span(answer.length).subspan(begin, n));
     if (answer.error.empty()) continue;
     reconstruction_error(stream, *resident, part, workspace, std::span(answer.error).subspan(begin, n),
                          {answer.parts.row(begin), n, answer.parts.width, answer.parts.stride});
@@ -148,6 +150,10 @@ TEST(Forward, RefusesWhatDoesNotFit) {
                std::invalid_argument);
   EXPECT_THROW(forward(elsewhere, *resident, rows.rows(), workspace, out.writable()), std::invalid_argument);
   EXPECT_THROW(reconstruction_error(stream, *resident, rows.rows(), workspace, error, {}),
+               std::invalid_argument);
+  EXPECT_NO_THROW(squared_length(stream, *resident, rows.rows(), workspace, error));
+  EXPECT_THROW(squared_length(stream, *resident, narrow.rows(), workspace, error), std::invalid_argument);
+  EXPECT_THROW(squared_length(stream, *resident, rows.rows(), workspace, std::span(error).first(4)),
                std::invalid_argument);
 
   const auto square =

@@ -1,4 +1,4 @@
-#include "engine/detectors/autoencoder/standardisation.hpp"
+#include "engine/detectors/standardisation.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 
 #include "kernels/arithmetic/scalar.hpp"
 
-namespace lanner::engine::autoencoder {
+namespace lanner::engine {
 namespace {
 
 constexpr double constant_deviation = 0.01;
@@ -40,8 +40,9 @@ float scale_of(double deviation) {
 
 }  // namespace
 
-mlp::Standardisation standardisation_of(Rows rows) {
+mlp::Standardisation standardisation_of(Rows rows, float limit) {
   mlp::Standardisation input;
+  input.limit = limit;
   for (std::size_t j = 0; j < rows.width; ++j) {
     if (is_constant(rows, j)) {
       const float value = rows.row(0)[j];
@@ -74,4 +75,4 @@ void set_apart(mlp::Network& network, const std::vector<std::size_t>& constants)
   }
 }
 
-}  // namespace lanner::engine::autoencoder
+}  // namespace lanner::engine

@@ -7,13 +7,13 @@
 #include "kernels/mlp/mlp.hpp"
 #include "kernels/rows.hpp"
 
-namespace lanner::engine::autoencoder {
+namespace lanner::engine {
 
 /// Shift: the mean; scale: one over the population standard deviation; both computed in float64. Values
-/// further out than 20 deviations count as 20. A constant has no deviation: a hundredth of its size stands in
-/// (of 1, where it is zero), so that any other value stands out. A deviation too small to be divided by in
-/// float32 counts as the smallest that can be.
-mlp::Standardisation standardisation_of(Rows rows);
+/// further out than `limit` deviations count as so far out. A constant has no deviation: a hundredth of its
+/// size stands in (of 1, where it is zero), so that any other value stands out. A deviation too small to be
+/// divided by in float32 counts as the smallest that can be.
+mlp::Standardisation standardisation_of(Rows rows, float limit);
 
 /// Which features have a single value in all rows.
 std::vector<std::size_t> constant_features(Rows rows);
@@ -23,4 +23,4 @@ std::vector<std::size_t> constant_features(Rows rows);
 /// constant.
 void set_apart(mlp::Network&, const std::vector<std::size_t>& constants);
 
-}  // namespace lanner::engine::autoencoder
+}  // namespace lanner::engine

@@ -1,0 +1,185 @@
+#include "engine/detectors/networks.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "engine/detectors/references.hpp"
+#include "engine/detectors/slot.hpp"
+#include "kernels/arithmetic/scalar.hpp"
+
+namespace lanner::engine {
+namespace {
+
+// The numbers that stand for activations in files.
+constexpr mlp::Activation activations[] = {mlp::Activation::identity, mlp::Activation::rectifier,
+                                           mlp::Activation::tanh};
+
+std::uint32_t number_of(mlp::Activation activation) {
+  std::uint32_t number = 0;
+  while (activations[number] != activation) ++number;
+  return number;
+}
+
+std::string name_of(std::size_t layer, std::string_view part) {
+  return "layers." + std::to_string(layer) + "." + std::string(part);
+}
+
+// One value as the kernels standardise it.
+float standardised(const mlp::Standardisation& input, std::size_t j, float x) {
+  return minimum(maximum((x - input.shift[j]) * input.scale[j], -input.limit), input.limit);
+}
+
+class ReconstructionScorer final : public Scorer {
+ public:
+  ReconstructionScorer(Device& device, const mlp::Network& network)
+      : network_(mlp::make_resident(device, network)) {}
+
+  std::size_t width() const override { return network_->inputs(); }
+  float base() const override { return 0; }
+  std::size_t workspace_bytes(std::size_t rows_max) const override {
+    return workspace_alignment + piece_bytes<float>(rows_max) + network_->workspace_bytes(rows_max);
+  }
+
+  void score(Stream& stream, Rows rows, std::span<std::byte> workspace,
+             std::span<float> scores) const override {
+    check_scores(rows, width(), scores);
+    if (rows.count > 0)
+      mlp::reconstruction_error(stream, *network_, rows, workspace, scores.first(rows.count), {});
+  }
+
+  void contributions(Stream& stream, Rows rows, std::span<std::byte> workspace,
+                     MutableRows out) const override {
+    check_contributions(rows, width(), out);
+    if (rows.count == 0) return;
+    WorkspacePieces pieces(workspace);
+    const std::span<float> scores = pieces.take<float>(rows.count);
+    out.count = rows.count;
+    mlp::reconstruction_error(stream, *network_, rows, pieces.rest(), scores, out);
+  }
+
+ private:
+  std::shared_ptr<const mlp::ResidentNetwork> network_;
+};
+
+class SquaredLengthScorer final : public Scorer {
+ public:
+  SquaredLengthScorer(Device& device, std::shared_ptr<const mlp::Network> network)
+      : plain_(std::move(network)), network_(mlp::make_resident(device, *plain_)) {}
+
+  std::size_t width() const override { return network_->inputs(); }
+  float base() const override { return 0; }
+  std::size_t workspace_bytes(std::size_t rows_max) const override {
+    return workspace_alignment + piece_bytes<float>(rows_max) + network_->workspace_bytes(rows_max);
+  }
+
+  void score(Stream& stream, Rows rows, std::span<std::byte> workspace,
+             std::span<float> scores) const override {
+    check_scores(rows, width(), scores);
+    if (rows.count > 0) mlp::squared_length(stream, *network_, rows, workspace, scores.first(rows.count));
+  }
+
+  void contributions(Stream& stream, Rows rows, std::span<std::byte> workspace,
+                     MutableRows out) const override {
+    check_contributions(rows, width(), out);
+    if (rows.count == 0) return;
+    WorkspacePieces pieces(workspace);
+    const std::span<float> scores = pieces.take<float>(rows.count);
+    mlp::squared_length(stream, *network_, rows, pieces.rest(), scores);
+    auto task = [&](std::size_t first, std::size_t last, unsigned) {
+      std::vector<double> parts(width());
+      for (std::size_t i = first; i < last; ++i) split(rows.row(i), scores[i], parts, out.row(i));
+    };
+    stream.for_range(rows.count, 1, task);
+  }
+
+ private:
+  void split(const float* row, float score, std::vector<double>& parts, float* out) const {
+    const mlp::Layer& layer = plain_->layers.front();
+    std::fill(parts.begin(), parts.end(), 0.0);
+    for (std::size_t o = 0; o < layer.outputs; ++o) {
+      const float* weight = layer.weight.data() + o * layer.inputs;
+      double y = 0;
+      for (std::size_t j = 0; j < layer.inputs; ++j)
+        y = fma(static_cast<double>(weight[j]), static_cast<double>(standardised(plain_->input, j, row[j])),
+                y);
+      for (std::size_t j = 0; j < layer.inputs; ++j)
+        parts[j] = fma(y, static_cast<double>(weight[j]), parts[j]);
+    }
+    double sum = 0;
+    for (std::size_t j = 0; j < layer.inputs; ++j) {
+      parts[j] *= static_cast<double>(standardised(plain_->input, j, row[j]));
+      sum += parts[j];
+    }
+    const double scale = sum > 0 ? static_cast<double>(score) / sum : 0;
+    for (std::size_t j = 0; j < layer.inputs; ++j) out[j] = finite_float(parts[j] * scale);
+  }
+
+  std::shared_ptr<const mlp::Network> plain_;
+  std::shared_ptr<const mlp::ResidentNetwork> network_;
+};
+
+}  // namespace
+
+void save_network(const mlp::Network& network, TensorWriter& writer) {
+  const mlp::Standardisation& input = network.input;
+  writer.add("input.shift", {input.shift.size()}, std::span(input.shift));
+  writer.add("input.scale", {input.scale.size()}, std::span(input.scale));
+  writer.add("input.limit", {1}, std::span(&input.limit, 1));
+  std::vector<std::uint32_t> numbers;
+  for (std::size_t l = 0; l < network.layers.size(); ++l) {
+    const mlp::Layer& layer = network.layers[l];
+    writer.add(name_of(l, "weight"), {layer.outputs, layer.inputs}, std::span(layer.weight));
+    writer.add(name_of(l, "bias"), {layer.outputs}, std::span(layer.bias));
+    numbers.push_back(number_of(layer.activation));
+  }
+  writer.add("activations", {numbers.size()}, std::span(numbers));
+}
+
+mlp::Network load_network(const TensorReader& reader) {
+  mlp::Network network;
+  network.input.shift = reader.floats("input.shift");
+  network.input.scale = reader.floats("input.scale");
+  const std::vector<float> limit = reader.floats("input.limit");
+  require(limit.size() == 1, "input.limit is not one number");
+  network.input.limit = limit[0];
+  for (std::uint32_t number : reader.unsigned_integers("activations")) {
+    require(number < std::size(activations), "activations holds an unknown one");
+    const std::size_t l = network.layers.size();
+    const auto& shape = reader.shape(name_of(l, "weight"));
+    require(shape.size() == 2, name_of(l, "weight") + " is not a matrix");
+    network.layers.push_back({shape[1], shape[0], reader.floats(name_of(l, "weight")),
+                              reader.floats(name_of(l, "bias")), activations[number]});
+  }
+  try {
+    mlp::validate(network);
+  } catch (const std::invalid_argument& wrong) {
+    throw InvalidModel(wrong.what());
+  }
+  require(network.input.shift.size() == network.inputs(), "input.shift is not one value a feature");
+  return network;
+}
+
+Reconstruction::Reconstruction(mlp::Network network) : network_(std::move(network)) {
+  require(network_.inputs() == network_.outputs(), "the network's outputs are not as many as its inputs");
+}
+
+std::unique_ptr<Scorer> Reconstruction::resident(Device& device) const {
+  return std::make_unique<ReconstructionScorer>(device, network_);
+}
+
+SquaredLength::SquaredLength(mlp::Network network)
+    : network_(std::make_shared<const mlp::Network>(std::move(network))) {
+  const mlp::Layer& layer = network_->layers.front();
+  require(network_->layers.size() == 1 && layer.activation == mlp::Activation::identity &&
+              std::all_of(layer.bias.begin(), layer.bias.end(), [](float b) { return b == 0; }),
+          "the network is more than one matrix");
+}
+
+std::unique_ptr<Scorer> SquaredLength::resident(Device& device) const {
+  return std::make_unique<SquaredLengthScorer>(device, network_);
+}
+
+}  // namespace lanner::engine
