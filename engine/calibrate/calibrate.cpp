@@ -34,4 +34,8 @@ tail::Calibration calibrate(Device& device, std::span<const float> scores, const
   return calibration;
 }
 
+double least_p_value(const tail::Calibration& calibration) {
+  return calibration.pareto.fitted ? 0 : 1 / (static_cast<double>(calibration.scores.size()) + 1);
+}
+
 }  // namespace lanner::engine

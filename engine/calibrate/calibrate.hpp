@@ -29,4 +29,7 @@ struct CalibrationReport {
 tail::Calibration calibrate(Device&, std::span<const float> scores, const CalibrationOptions&,
                             CalibrationReport* = nullptr);
 
+/// Below which no p-value is: 1 / (n + 1), or 0 with an extrapolated tail.
+double least_p_value(const tail::Calibration&);
+
 }  // namespace lanner::engine

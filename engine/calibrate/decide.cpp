@@ -10,6 +10,18 @@
 // events / exposure is the stream's rate a day, overstated at first. A threshold depends on times alone and
 // is the chance of a false alarm at that event, so the purse makes it a theorem that over any D days of event
 // time, however the events come, the thresholds sum to at most N (D + 1), and from the start to at most N D.
+//
+// A false discovery rate of q with a memory of m events. For each event with a score, in recorded order:
+//   spent <- (1 - 1/m) spent,  found <- (1 - 1/m) found
+//   purse     = q max(found, 1) - spent
+//   threshold = min(max(purse / 2000, min(purse, least p-value)), 0.1)
+//   spent <- spent + threshold;  found <- found + 1 if the event is flagged
+// It is generalised alpha-investing with decaying memory (Ramdas, Yang, Wainwright & Jordan 2017, "Online
+// control of the false discovery rate with decaying memory", section 5): thresholds depend on the past alone
+// and never sum to more than q max(found, 1), decayed alike, so that with independent p-values the expected
+// share of false ones among the flags so remembered is at most q. Where a share d of the events is flagged,
+// the threshold settles at q d: about where an oracle would put it. Small steps (1/2000 of the purse) let the
+// first, clearest anomalies pay for the search for the next; no step is so small that nothing could be found.
 #include "engine/calibrate/decide.hpp"
 
 #include <algorithm>
@@ -25,6 +37,9 @@ constexpr double threshold_max = 0.1;
 
 // The places in Decider::state_ for FalseAlarmsPerDay. Times are in two halves that a double holds exactly.
 enum Place { started, newest_high, newest_low, events, exposure, purse, places };
+// For FalseDiscoveryRate.
+enum DiscoveryPlace { spent, found, discovery_places };
+constexpr double purse_share = 1.0 / 2000;
 
 constexpr double half = 4294967296.0;
 
@@ -42,7 +57,7 @@ double days(std::int64_t a, std::int64_t b) {
   return static_cast<double>(static_cast<std::uint64_t>(b) - static_cast<std::uint64_t>(a)) / day_ns;
 }
 
-double next_threshold(std::vector<double>& state, double alarms, std::int64_t time) {
+double threshold_by_day(std::vector<double>& state, double alarms, std::int64_t time) {
   double gap = 0;
   if (state[started] == 0) {
     state[started] = 1;
@@ -63,6 +78,18 @@ double next_threshold(std::vector<double>& state, double alarms, std::int64_t ti
   return threshold;
 }
 
+double threshold_by_discoveries(std::vector<double>& state, const FalseDiscoveryRate& rule,
+                                double least_p_value) {
+  const double kept = 1 - 1 / rule.memory;
+  state[spent] *= kept;
+  state[found] *= kept;
+  const double purse = std::max(rule.rate * std::max(state[found], 1.0) - state[spent], 0.0);
+  const double threshold =
+      std::min(std::max(purse * purse_share, std::min(purse, least_p_value)), threshold_max);
+  state[spent] += threshold;
+  return threshold;
+}
+
 std::string number(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.12g", value);
@@ -73,14 +100,27 @@ std::string number(double value) {
 
 std::string describe(const DecisionRule& rule) {
   if (const auto* rate = std::get_if<FalseAlarmRate>(&rule)) return "false_alarm_rate: " + number(rate->rate);
-  return "false_alarms_per_day: " + number(std::get<FalseAlarmsPerDay>(rule).alarms);
+  if (const auto* day = std::get_if<FalseAlarmsPerDay>(&rule))
+    return "false_alarms_per_day: " + number(day->alarms);
+  const auto& discoveries = std::get<FalseDiscoveryRate>(rule);
+  return "false_discovery_rate: " + number(discoveries.rate) + ", memory: " + number(discoveries.memory);
 }
 
-Decider::Decider(DecisionRule rule) : rule_(rule) {
+Decider::Decider(DecisionRule rule, double least_p_value) : rule_(rule), least_p_value_(least_p_value) {
   if (const auto* rate = std::get_if<FalseAlarmRate>(&rule_)) {
     if (!(rate->rate > 0 && rate->rate < 1))
       throw std::invalid_argument("false_alarm_rate: found " + number(rate->rate) +
                                   ", allowed a number between 0 and 1, exclusive");
+    return;
+  }
+  if (const auto* discoveries = std::get_if<FalseDiscoveryRate>(&rule_)) {
+    if (!(discoveries->rate > 0 && discoveries->rate < 1))
+      throw std::invalid_argument("false_discovery_rate: found " + number(discoveries->rate) +
+                                  ", allowed a number between 0 and 1, exclusive");
+    if (!(discoveries->memory >= 100 && discoveries->memory <= 1e9))
+      throw std::invalid_argument("memory: found " + number(discoveries->memory) +
+                                  ", allowed 100 to 1e9 events");
+    state_.assign(discovery_places, 0);
     return;
   }
   const double alarms = std::get<FalseAlarmsPerDay>(rule_).alarms;
@@ -90,16 +130,24 @@ Decider::Decider(DecisionRule rule) : rule_(rule) {
   state_.assign(places, 0);
 }
 
+double Decider::next_threshold(std::int64_t time) {
+  if (const auto* rate = std::get_if<FalseAlarmRate>(&rule_)) return rate->rate;
+  if (const auto* day = std::get_if<FalseAlarmsPerDay>(&rule_))
+    return threshold_by_day(state_, day->alarms, time);
+  return threshold_by_discoveries(state_, std::get<FalseDiscoveryRate>(rule_), least_p_value_);
+}
+
 void Decider::decide(std::span<const double> p_values, std::span<const std::uint8_t> extrapolated,
                      std::span<const std::uint8_t> refused, std::span<const std::int64_t> time,
                      std::span<double> thresholds, std::span<std::uint8_t> flags) {
   const std::size_t count = p_values.size();
   const auto* rate = std::get_if<FalseAlarmRate>(&rule_);
-  const double alarms = rate ? 0 : std::get<FalseAlarmsPerDay>(rule_).alarms;
+  const bool by_day = std::holds_alternative<FalseAlarmsPerDay>(rule_);
+  const bool by_discoveries = std::holds_alternative<FalseDiscoveryRate>(rule_);
   if (extrapolated.size() != count || refused.size() != count || thresholds.size() != count ||
       flags.size() != count || (!time.empty() && time.size() != count))
     throw std::invalid_argument("decide: spans of different lengths");
-  if (!rate && time.size() != count)
+  if (by_day && time.size() != count)
     throw std::invalid_argument("false_alarms_per_day needs the events' times, and there are none");
   for (std::size_t i = 0; i < count; ++i) {
     if (refused[i]) {
@@ -107,10 +155,12 @@ void Decider::decide(std::span<const double> p_values, std::span<const std::uint
       flags[i] = flag_refused;
       continue;
     }
-    const double threshold = rate ? rate->rate : next_threshold(state_, alarms, time[i]);
+    const double threshold = next_threshold(by_day ? time[i] : 0);
+    const bool flagged = p_values[i] <= threshold;
+    if (by_discoveries) state_[found] += flagged;
     thresholds[i] = threshold;
-    flags[i] = static_cast<std::uint8_t>((p_values[i] <= threshold ? flag_anomalous : 0) |
-                                         (extrapolated[i] ? flag_extrapolated : 0));
+    flags[i] =
+        static_cast<std::uint8_t>((flagged ? flag_anomalous : 0) | (extrapolated[i] ? flag_extrapolated : 0));
   }
 }
 
@@ -123,7 +173,9 @@ void Decider::restore(std::span<const double> state) {
   if (state.size() != state_.size()) wrong();
   for (const double value : state)
     if (!std::isfinite(value)) wrong();
-  if (!state.empty()) {
+  if (std::holds_alternative<FalseDiscoveryRate>(rule_)) {
+    if (state[spent] < 0 || state[found] < 0) wrong();
+  } else if (!state.empty()) {
     const bool whole = std::floor(state[newest_high]) == state[newest_high] &&
                        std::abs(state[newest_high]) <= half / 2 &&
                        std::floor(state[newest_low]) == state[newest_low] && state[newest_low] >= 0 &&

@@ -25,15 +25,23 @@ struct FalseAlarmRate {
 struct FalseAlarmsPerDay {
   double alarms = 20;
 };
-using DecisionRule = std::variant<FalseAlarmRate, FalseAlarmsPerDay>;
+/// At most this share of the flags is false, on average over the recent ones: the flags of the last `memory`
+/// events or so, older ones being forgotten exponentially. Online, by a stated rule (decide.cpp). rate in
+/// (0, 1), memory at least 100 events.
+struct FalseDiscoveryRate {
+  double rate = 0.05;
+  double memory = 10'000;
+};
+using DecisionRule = std::variant<FalseAlarmRate, FalseAlarmsPerDay, FalseDiscoveryRate>;
 
 std::string describe(const DecisionRule&);
 
 /// The rule at work on one stream and model. Not thread safe; fed in recorded order.
 class Decider {
  public:
-  /// Throws std::invalid_argument for a rate or budget out of range.
-  explicit Decider(DecisionRule);
+  /// Throws std::invalid_argument for a rate or budget out of range. `least_p_value`: below which there are
+  /// none, 1 / (n + 1) without an extrapolated tail, or 0.
+  explicit Decider(DecisionRule, double least_p_value = 0);
 
   /// For each row: threshold (the p-value at or below which it was flagged) and flag. `time`: event times,
   /// ns, or empty where the rule needs none (FalseAlarmsPerDay without times throws std::invalid_argument).
@@ -48,7 +56,10 @@ class Decider {
   void restore(std::span<const double>);
 
  private:
+  double next_threshold(std::int64_t time);
+
   DecisionRule rule_;
+  double least_p_value_;
   std::vector<double> state_;
 };
 

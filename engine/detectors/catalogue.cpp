@@ -4,7 +4,9 @@
 #include "engine/detectors/copod/copod.hpp"
 #include "engine/detectors/detector.hpp"
 #include "engine/detectors/ecod/ecod.hpp"
+#include "engine/detectors/ensemble/ensemble.hpp"
 #include "engine/detectors/histogram/histogram.hpp"
+#include "engine/detectors/isolation_forest/isolation_forest.hpp"
 #include "engine/detectors/kernel_density/kernel_density.hpp"
 #include "engine/detectors/local_outlier_factor/local_outlier_factor.hpp"
 #include "engine/detectors/mahalanobis/mahalanobis.hpp"
@@ -23,7 +25,9 @@ std::span<const Detector> catalogue() {
       copod::detector(),
       pca::detector(),
       mahalanobis::detector(),
+      isolation_forest::detector(),
       autoencoder::detector(),
+      ensemble::detector(),
   };
   return detectors;
 }

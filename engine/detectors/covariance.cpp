@@ -20,7 +20,9 @@ using Vector = Eigen::VectorXd;
 using Index = Eigen::Index;
 
 constexpr std::size_t rows_a_block = 2048;
-constexpr double least_variance = 1e-9;  // of a feature's own
+constexpr std::size_t rows_a_feature = 5;  // fewer tell little of directions
+constexpr int steps_most = 20;
+constexpr double least_variance = 1e-9;  // of the mean one, in any direction
 
 Index index(std::size_t n) {
   return static_cast<Index>(n);
@@ -70,31 +72,64 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
+// Ledoit & Wolf's share for the correlations or covariances of n rows, from the mean fourth power of the
+// rows' lengths.
+double shrinkage_of(const Matrix& s, double fourth, double n) {
+  const double mean_variance = s.trace() / static_cast<double>(s.rows());
+  Matrix away = s;
+  away.diagonal().array() -= mean_variance;
+  const double spread = away.squaredNorm();  // d^2 of the paper
+  if (!(spread > 0)) return 1;
+  const double error = (fourth - s.squaredNorm()) / n;  // b^2
+  return std::clamp(error / spread, 0.0, 1.0);
+}
+
 struct Estimate {
   Vector location;
   Matrix scatter;
 };
 
-Estimate estimate_of(const Matrix& x, const std::vector<Index>& chosen) {
-  Estimate estimate{Vector::Zero(x.cols()), Matrix::Zero(x.cols(), x.cols())};
-  const Matrix rows = x(chosen, Eigen::all);
-  estimate.location = rows.colwise().mean();
+Estimate plain_estimate(const Matrix& rows) {
+  Estimate estimate{rows.colwise().mean(), Matrix::Zero(rows.cols(), rows.cols())};
   const Matrix centred = rows.rowwise() - estimate.location.transpose();
   estimate.scatter.selfadjointView<Eigen::Lower>().rankUpdate(centred.transpose(),
-                                                              1 / static_cast<double>(chosen.size()));
+                                                              1 / static_cast<double>(rows.rows()));
   estimate.scatter = symmetric(estimate.scatter);
   return estimate;
 }
 
-// Squared distances of all rows; the scatter's diagonal is lifted a little, so that a subset without any
-// spread in some direction puts rows that have some very far out.
+// Of the chosen rows, the correlations shrunk by Ledoit & Wolf's share. A feature that is constant among them
+// has its range among all rows as deviation.
+Estimate estimate_of(const Matrix& x, const std::vector<Index>& chosen) {
+  const Matrix rows = x(chosen, Eigen::all);
+  Estimate estimate = plain_estimate(rows);
+  constexpr double least_deviation = 1e-6, least_shrinkage = 1e-6;
+  Vector deviation = estimate.scatter.diagonal().array().sqrt();
+  for (Index j = 0; j < x.cols(); ++j) {
+    if (deviation(j) > least_deviation) continue;
+    const double range = x.col(j).maxCoeff() - x.col(j).minCoeff();
+    deviation(j) = range > 0 ? range : 1;
+  }
+  const Vector scale = deviation.cwiseInverse();
+  const Matrix centred = (rows.rowwise() - estimate.location.transpose()) * scale.asDiagonal();
+  const double fourth = centred.rowwise().squaredNorm().array().square().mean();
+  Matrix correlation = scale.asDiagonal() * estimate.scatter * scale.asDiagonal();
+  const double share =
+      std::max(shrinkage_of(correlation, fourth, static_cast<double>(chosen.size())), least_shrinkage);
+  correlation *= 1 - share;
+  correlation.diagonal().setOnes();
+  estimate.scatter = deviation.asDiagonal() * correlation * deviation.asDiagonal();
+  return estimate;
+}
+
+// Squared distances of all rows.
 struct Distances {
   std::vector<double> squared;
   double log_determinant = 0;
 };
 Distances distances(const Matrix& x, const Estimate& estimate) {
   Matrix lifted = estimate.scatter;
-  lifted.diagonal().array() += least_variance;
+  lifted.diagonal().array() += least_variance * estimate.scatter.diagonal().mean();
   const Eigen::LLT<Matrix> factor(lifted);
   Matrix centred = (x.rowwise() - estimate.location.transpose()).transpose();
   factor.matrixL().solveInPlace(centred);
@@ -148,12 +183,6 @@ Matrix ranks(const Matrix& x) {
   return ranked;
 }
 
-Matrix scatter_of(const Matrix& x) {
-  std::vector<Index> all(static_cast<std::size_t>(x.rows()));
-  std::iota(all.begin(), all.end(), Index{0});
-  return estimate_of(x, all).scatter;
-}
-
 // A first guess at the scatter's directions becomes an estimate: the spread along each by the median absolute
 // deviation, and the location by the medians there.
 Estimate refined(const Matrix& z, const Matrix& guess) {
@@ -197,20 +226,13 @@ Covariance covariance_of(Rows rows, const mlp::Standardisation& input) {
 }
 
 double ledoit_wolf(Rows rows, const mlp::Standardisation& input, const Covariance& covariance) {
-  const auto s = view(covariance);
-  const double n = static_cast<double>(rows.count), d = static_cast<double>(covariance.width);
-  const double mean_variance = s.trace() / d;
-  Matrix away = s;
-  away.diagonal().array() -= mean_variance;
-  const double spread = away.squaredNorm();  // d^2 of the paper
-  if (!(spread > 0)) return 1;
   const Eigen::Map<const Vector> location(covariance.location.data(), index(covariance.width));
   double fourth = 0;
   each_block(rows, input, [&](const Matrix& block) {
     fourth += (block.rowwise() - location.transpose()).rowwise().squaredNorm().array().square().sum();
   });
-  const double error = (fourth / n - s.squaredNorm()) / n;  // b^2
-  return std::clamp(error / spread, 0.0, 1.0);
+  const double n = static_cast<double>(rows.count);
+  return shrinkage_of(view(covariance), fourth / n, n);
 }
 
 void shrink(Covariance& covariance, double share) {
@@ -220,22 +242,30 @@ void shrink(Covariance& covariance, double share) {
   s.diagonal().array() += share * mean_variance;
 }
 
-Covariance minimum_covariance_determinant(Rows rows, const mlp::Standardisation& input) {
+Covariance minimum_covariance_determinant(Rows rows, const mlp::Standardisation& input, double support) {
   const Matrix x = standardised(rows, input, 0, rows.count);
   const std::size_t n = rows.count, d = rows.width;
-  const std::size_t half = std::max<std::size_t>(n / 2, 1), most = std::min(n, (n + d + 1) / 2);
-  const Matrix z = robustly_standardised(x);
-  Matrix signs = z;
-  for (Index i = 0; i < z.rows(); ++i)
-    if (const double length = z.row(i).norm(); length > 0) signs.row(i) /= length;
-  const Matrix guesses[] = {scatter_of(z.array().tanh().matrix()), scatter_of(ranks(z)), scatter_of(signs)};
+  const std::size_t half = std::max<std::size_t>(n / 2, 1);
+  const auto wanted = static_cast<std::size_t>(std::llround(support * static_cast<double>(n)));
+  const std::size_t most = std::min(n, std::max(wanted, (n + d + 1) / 2));
+  std::vector<std::vector<Index>> starts;
+  if (n >= rows_a_feature * d) {
+    const Matrix z = robustly_standardised(x);
+    Matrix signs = z;
+    for (Index i = 0; i < z.rows(); ++i)
+      if (const double length = z.row(i).norm(); length > 0) signs.row(i) /= length;
+    for (const Matrix& like : {Matrix(z.array().tanh()), ranks(z), signs})
+      starts.push_back(closest(distances(z, refined(z, plain_estimate(like).scatter)).squared, half));
+  } else {
+    starts.emplace_back(n);
+    std::iota(starts[0].begin(), starts[0].end(), Index{0});
+  }
 
   std::vector<Index> best;
   double least = std::numeric_limits<double>::infinity();
-  for (const Matrix& guess : guesses) {
-    std::vector<Index> chosen = closest(distances(z, refined(z, guess)).squared, half);
+  for (std::vector<Index>& chosen : starts) {
     double determinant = std::numeric_limits<double>::infinity();
-    for (int step = 0; step < 100; ++step) {  // each step lowers the determinant
+    for (int step = 0; step < steps_most; ++step) {
       const Distances found = distances(x, estimate_of(x, chosen));
       std::vector<Index> next = closest(found.squared, most);
       const bool is_same = next == chosen;

@@ -26,12 +26,15 @@ double ledoit_wolf(Rows rows, const mlp::Standardisation&, const Covariance&);
 /// values = (1 - share) values + share (trace / width) I.
 void shrink(Covariance&, double share);
 
-/// Minimum covariance determinant: location and covariance of those rows, rather more than half, that lie
-/// closest together, and then of all rows within their 97.5 % ellipsoid (the normal distribution's). Hubert,
-/// Rousseeuw & Verdonck 2012, "A deterministic algorithm for robust location and scatter", from three of its
-/// six starts: the covariance of tanh of robustly standardised values, the correlation of ranks, and spatial
-/// signs. Consistent for normal data.
-Covariance minimum_covariance_determinant(Rows rows, const mlp::Standardisation&);
+/// Minimum covariance determinant (Rousseeuw 1984): location and covariance of the share `support` of the
+/// rows, at least (n + d + 1) / 2 of them, that lie closest together, and then of all rows within their
+/// 97.5 % ellipsoid (the normal distribution's). Concentration from three of the six starts of Hubert,
+/// Rousseeuw & Verdonck 2012, "A deterministic algorithm for robust location and scatter": the covariance of
+/// tanh of robustly standardised values, that of ranks, and spatial signs; with fewer than 5 rows a feature,
+/// from all rows. Every estimate on the way has its correlations shrunk by Ledoit & Wolf's share, which also
+/// makes it one where rows are few (Boudt, Rousseeuw, Vanduffel & Verdonck 2020, "The minimum regularized
+/// covariance determinant estimator"). Consistent for normal data.
+Covariance minimum_covariance_determinant(Rows rows, const mlp::Standardisation&, double support);
 
 /// Orthogonal directions [width, width] (a row each) and the variance along each, falling.
 struct Axes {

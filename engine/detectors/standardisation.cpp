@@ -58,6 +58,19 @@ mlp::Standardisation standardisation_of(Rows rows, float limit) {
   return input;
 }
 
+mlp::Standardisation standardisation_of(Rows some, Rows all, float limit) {
+  mlp::Standardisation input = standardisation_of(some, limit);
+  for (std::size_t j : constant_features(some)) {
+    float least = all.row(0)[j], most = least;
+    for (std::size_t i = 1; i < all.count; ++i) {
+      least = std::min(least, all.row(i)[j]);
+      most = std::max(most, all.row(i)[j]);
+    }
+    if (least < most) input.scale[j] = scale_of(static_cast<double>(most) - static_cast<double>(least));
+  }
+  return input;
+}
+
 std::vector<std::size_t> constant_features(Rows rows) {
   std::vector<std::size_t> constants;
   for (std::size_t j = 0; j < rows.width; ++j)

@@ -15,6 +15,10 @@ namespace lanner::engine {
 /// divided by in float32 counts as the smallest that can be.
 mlp::Standardisation standardisation_of(Rows rows, float limit);
 
+/// The same of some of the rows. A feature that is constant among them, but not among all, says nothing about
+/// them: its range among all counts as one deviation.
+mlp::Standardisation standardisation_of(Rows some, Rows all, float limit);
+
 /// Which features have a single value in all rows.
 std::vector<std::size_t> constant_features(Rows rows);
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "engine/model/model.hpp"
 #include "engine/model/parts.hpp"
@@ -108,7 +109,15 @@ Matrix chosen_rows(Rows rows, std::span<const std::size_t> chosen) {
   return matrix;
 }
 
-std::vector<float> scores_of(Device& device, const Fitted& fitted, Rows rows) {
+// A part of the progress of the whole.
+Progress part_of(const Progress& progress, double from, double to) {
+  if (!progress) return {};
+  return [&progress, from, to](double done, std::string_view what) {
+    progress(from + (to - from) * done, what);
+  };
+}
+
+std::vector<float> scores_of(Device& device, const Fitted& fitted, Rows rows, const Progress& progress) {
   std::vector<float> scores(rows.count);
   if (rows.count == 0) return scores;
   Stream stream = device.stream();
@@ -119,6 +128,8 @@ std::vector<float> scores_of(Device& device, const Fitted& fitted, Rows rows) {
     const std::size_t end = std::min(rows.count, begin + piece);
     scorer->score(stream, rows.slice(begin, end), workspace.span(),
                   std::span(scores).subspan(begin, end - begin));
+    if (progress)
+      progress(static_cast<double>(end) / static_cast<double>(rows.count), "calibration rows scored");
   }
   return scores;
 }
@@ -136,12 +147,11 @@ class Fitting {
         progress_(progress) {}
 
   std::shared_ptr<const Fitted> fit(Rows rows, double from, double to) const {
-    Progress part;
-    if (progress_)
-      part = [this, from, to](double done, std::string_view what) {
-        progress_(from + (to - from) * done, what);
-      };
-    return detector_.fit({device_, rows, settings_, seed_, part, gpu_});
+    return detector_.fit({device_, rows, settings_, seed_, part_of(progress_, from, to), gpu_});
+  }
+
+  std::vector<float> scores(const Fitted& fitted, Rows rows, double from, double to) const {
+    return scores_of(device_, fitted, rows, part_of(progress_, from, to));
   }
 
   // Scores of every row by a detector that wasn't fitted on it, by folds (Vovk 2015, cross-conformal
@@ -149,7 +159,7 @@ class Fitting {
   std::vector<float> cross_scores(Rows rows, double from, double to) const {
     const std::vector<std::size_t> order = shuffled(rows.count, seed_);
     const std::size_t parts = std::min(folds, rows.count);
-    std::vector<float> scores(rows.count);
+    std::vector<float> all(rows.count);
     for (std::size_t fold = 0; fold < parts; ++fold) {
       std::vector<std::size_t> inside, outside;
       for (std::size_t i = 0; i < order.size(); ++i)
@@ -157,11 +167,12 @@ class Fitting {
       const double step = (to - from) / static_cast<double>(parts),
                    begin = from + step * static_cast<double>(fold);
       const Matrix fitted_on = chosen_rows(rows, inside), left_out = chosen_rows(rows, outside);
-      const auto fitted = fit(fitted_on.view(), begin, begin + step);
-      const std::vector<float> fold_scores = scores_of(device_, *fitted, left_out.view());
-      for (std::size_t i = 0; i < outside.size(); ++i) scores[outside[i]] = fold_scores[i];
+      const double middle = begin + 0.9 * step;
+      const auto fitted = fit(fitted_on.view(), begin, middle);
+      const std::vector<float> fold_scores = scores(*fitted, left_out.view(), middle, begin + step);
+      for (std::size_t i = 0; i < outside.size(); ++i) all[outside[i]] = fold_scores[i];
     }
-    return scores;
+    return all;
   }
 
  private:
@@ -177,10 +188,33 @@ struct Calibrated {
   std::shared_ptr<const Fitted> fitted;
   std::vector<float> scores;  // empty: no calibration
   std::string how;
+  std::shared_ptr<const DriftReference> drift;
 };
 
-Calibrated fit_and_hold_out(Device& device, const Fitting& fitting, const AcceptedRows& rows,
-                            const std::vector<std::uint8_t>& aside) {
+// What a watch for drift can look at: time goes on and windows overlap, so that features of either change
+// from event to event without any drift.
+std::vector<std::uint32_t> watched_columns(const FeaturePlan& plan) {
+  std::set<std::string> unwatched;
+  for (const FeatureSpec& spec : plan.specs()) {
+    if (has_window(spec)) unwatched.insert(spec.name);
+    if (spec.kind == FeatureKind::time_of_day || spec.kind == FeatureKind::time_of_week)
+      unwatched.insert({spec.name + ".sin", spec.name + ".cos"});
+  }
+  std::vector<std::uint32_t> columns;
+  const auto names = plan.column_names();
+  for (std::size_t column = 0; column < names.size(); ++column)
+    if (!unwatched.contains(names[column])) columns.push_back(static_cast<std::uint32_t>(column));
+  return columns;
+}
+
+std::shared_ptr<const DriftReference> drift_of(Rows rows, std::span<const float> scores,
+                                               std::span<const std::uint32_t> columns) {
+  auto reference = drift_reference(rows, scores, columns);
+  return reference ? std::make_shared<const DriftReference>(std::move(*reference)) : nullptr;
+}
+
+Calibrated fit_and_hold_out(const Fitting& fitting, const AcceptedRows& rows,
+                            const std::vector<std::uint8_t>& aside, std::span<const std::uint32_t> watched) {
   // In their order: ties between rows go to the lower index, and that should be the data's.
   std::vector<std::size_t> training, calibration;
   for (std::size_t i = 0; i < rows.records.size(); ++i)
@@ -192,18 +226,24 @@ Calibrated fit_and_hold_out(Device& device, const Fitting& fitting, const Accept
   const Matrix fitted_on = chosen_rows(rows.matrix.view(), training);
   const Matrix left_out = chosen_rows(rows.matrix.view(), calibration);
   auto fitted = fitting.fit(fitted_on.view(), 0.1, 0.85);
-  auto scores = scores_of(device, *fitted, left_out.view());
-  return {std::move(fitted), std::move(scores), "held out"};
+  auto scores = fitting.scores(*fitted, left_out.view(), 0.85, 0.95);
+  auto drift = drift_of(left_out.view(), scores, watched);
+  return {std::move(fitted), std::move(scores), "held out", std::move(drift)};
 }
 
-Calibrated fit_and_cross(Device& device, const Fitting& fitting, Rows rows) {
+Calibrated fit_and_cross(Device& device, const Fitting& fitting, Rows rows,
+                         std::span<const std::uint32_t> watched) {
   if (rows.count < 2)
     throw std::invalid_argument("found 1 row, allowed at least 2 to cross-calibrate (or calibration=none)");
   auto fitted = fitting.fit(rows, 0.1, 0.3);
   auto scores = fitted->leave_one_out_scores(device);
-  if (!scores.empty()) return {std::move(fitted), std::move(scores), "leave one out"};
-  scores = fitting.cross_scores(rows, 0.3, 0.9);
-  return {std::move(fitted), std::move(scores), std::to_string(std::min(folds, rows.count)) + " folds"};
+  std::string how = "leave one out";
+  if (scores.empty()) {
+    scores = fitting.cross_scores(rows, 0.3, 0.9);
+    how = std::to_string(std::min(folds, rows.count)) + " folds";
+  }
+  auto drift = drift_of(rows, scores, watched);
+  return {std::move(fitted), std::move(scores), std::move(how), std::move(drift)};
 }
 
 }  // namespace
@@ -269,13 +309,14 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
   const AcceptedRows rows = accepted_rows(plan, records);
 
   const Fitting fitting(device, options.gpu, detector, settings, options.seed, progress);
+  const std::vector<std::uint32_t> watched = watched_columns(plan);
   Calibrated result;
   if (none) {
-    result = {fitting.fit(rows.matrix.view(), 0.1, 0.95), {}, "none"};
+    result = {fitting.fit(rows.matrix.view(), 0.1, 0.95), {}, "none", nullptr};
   } else if (cross) {
-    result = fit_and_cross(device, fitting, rows.matrix.view());
+    result = fit_and_cross(device, fitting, rows.matrix.view(), watched);
   } else {
-    result = fit_and_hold_out(device, fitting, rows, aside);
+    result = fit_and_hold_out(fitting, rows, aside, watched);
   }
 
   std::map<std::string, std::string> provenance{
@@ -296,8 +337,8 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
     provenance["rows_trimmed"] = std::to_string(report.trimmed);
     provenance["tail"] = report.tail;
   }
-  auto model = from_bytes(
-      model_bytes({options.name, &detector, settings, plan, result.fitted, calibration, provenance}));
+  auto model = from_bytes(model_bytes(
+      {options.name, &detector, settings, plan, result.fitted, calibration, result.drift, provenance}));
   if (progress) progress(1, "done");
   return model;
 }

@@ -44,6 +44,37 @@ tail::Calibration read_calibration(const TensorReader& reader) {
   return calibration;
 }
 
+std::shared_ptr<const DriftReference> read_drift(const TensorReader& reader, std::size_t width) {
+  auto drift = std::make_shared<DriftReference>();
+  const std::vector<std::int64_t> rows = reader.integers("drift.rows");
+  const std::vector<float> beyond = reader.floats("drift.beyond");
+  const std::vector<std::uint32_t> beyond_tie = reader.unsigned_integers("drift.beyond_tie");
+  if (rows.size() != 1 || rows[0] < 0 || beyond.size() != 1 || beyond_tie.size() != 1)
+    throw InvalidModel("drift: found no rows and score beyond which none is looked at");
+  drift->rows = static_cast<std::uint64_t>(rows[0]);
+  drift->beyond = beyond[0];
+  drift->beyond_tie = beyond_tie[0];
+  drift->columns = reader.unsigned_integers("drift.columns");
+  drift->edges = {reader.floats("drift.edges"), reader.unsigned_integers("drift.ties")};
+  try {
+    validate(*drift, width);
+  } catch (const std::invalid_argument& error) {
+    throw InvalidModel(error.what());
+  }
+  return drift;
+}
+
+void write_drift(TensorWriter& writer, const DriftReference& drift) {
+  const std::int64_t rows[] = {static_cast<std::int64_t>(drift.rows)};
+  const std::vector<std::size_t> shape{drift.columns.size() + 1, drift_bins - 1};
+  writer.add("drift.rows", {1}, std::span<const std::int64_t>(rows));
+  writer.add("drift.beyond", {1}, std::span<const float>(&drift.beyond, 1));
+  writer.add("drift.beyond_tie", {1}, std::span<const std::uint32_t>(&drift.beyond_tie, 1));
+  writer.add("drift.columns", {drift.columns.size()}, std::span<const std::uint32_t>(drift.columns));
+  writer.add("drift.edges", shape, std::span<const float>(drift.edges.values));
+  writer.add("drift.ties", shape, std::span<const std::uint32_t>(drift.edges.ties));
+}
+
 }  // namespace
 
 std::vector<std::byte> model_bytes(const ModelParts& parts) {
@@ -62,6 +93,7 @@ std::vector<std::byte> model_bytes(const ModelParts& parts) {
                std::span<const float>(parts.calibration->scores));
     writer.add("calibration.pareto", {5}, std::span<const double>(tail));
   }
+  if (parts.drift) write_drift(writer, *parts.drift);
   parts.fitted->save(writer);
   return writer.bytes();
 }
@@ -93,6 +125,7 @@ std::shared_ptr<const Model> Model::from_bytes(std::vector<std::byte> bytes) {
     throw InvalidModel("found a detector of " + std::to_string(model->fitted_->width()) +
                        " features and a plan of " + std::to_string(model->features_->width()));
   if (reader.has("calibration.scores")) model->calibration_ = read_calibration(reader);
+  if (reader.has("drift.rows")) model->drift_ = read_drift(reader, model->features_->width());
   model->provenance_ = read_map(reader, "lanner.provenance");
   return model;
 }

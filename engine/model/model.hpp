@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/calibrate/calibrate.hpp"
+#include "engine/calibrate/drift.hpp"
 #include "engine/detectors/detector.hpp"
 #include "engine/features/features.hpp"
 
@@ -62,6 +63,9 @@ class Model {
   const Fitted& fitted() const { return *fitted_; }
   /// No calibration (calibration=none): every p-value is 1 and nothing is ever flagged.
   const std::optional<tail::Calibration>& calibration() const { return calibration_; }
+  /// What a stream is watched against; null without calibration, with few calibration rows, and in files of
+  /// earlier versions.
+  const std::shared_ptr<const DriftReference>& drift() const { return drift_; }
 
   /// What `lanner inspect` shows beside the above: rows fitted on, refused, calibrated on, trimmed, seed, ...
   const std::map<std::string, std::string>& provenance() const { return provenance_; }
@@ -74,6 +78,7 @@ class Model {
   std::optional<FeaturePlan> features_;
   std::shared_ptr<const Fitted> fitted_;
   std::optional<tail::Calibration> calibration_;
+  std::shared_ptr<const DriftReference> drift_;
   std::map<std::string, std::string> provenance_;
   std::vector<std::byte> bytes_;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@ struct ModelParts {
   const FeaturePlan& features;
   std::shared_ptr<const Fitted> fitted;
   std::optional<tail::Calibration> calibration;
+  std::shared_ptr<const DriftReference> drift;  ///< null: none
   std::map<std::string, std::string> provenance;
 };
 

@@ -72,6 +72,14 @@ void TensorWriter::metadata(std::string_view key, std::string_view value) {
     throw std::invalid_argument("metadata '" + std::string(key) + "': the key is taken");
 }
 
+void TensorWriter::add_section(std::string_view name, const TensorWriter& section) {
+  const std::string prefix = std::string(name) + ".";
+  for (const auto& [key, tensor] : section.tensors_)
+    if (!tensors_.emplace(prefix + key, tensor).second)
+      throw std::invalid_argument("tensor '" + prefix + key + "': the name is taken");
+  for (const auto& [key, value] : section.metadata_) metadata(prefix + key, value);
+}
+
 std::vector<std::byte> TensorWriter::bytes() const {
   // Holes aren't allowed between tensors, so that wide items first is what keeps every tensor aligned.
   std::vector<std::pair<const std::string*, const Tensor*>> order;
@@ -102,15 +110,17 @@ std::vector<std::byte> TensorWriter::bytes() const {
   return out;
 }
 
-TensorReader::TensorReader(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {
+TensorReader::TensorReader(std::vector<std::byte> all)
+    : bytes_(std::make_shared<const std::vector<std::byte>>(std::move(all))) {
+  const std::vector<std::byte>& bytes = *bytes_;
   std::uint64_t length = 0;
-  if (bytes_.size() < length_bytes) throw InvalidModel("model file: shorter than its first 8 bytes");
-  std::memcpy(&length, bytes_.data(), length_bytes);
-  if (length > header_bytes_max || length > bytes_.size() - length_bytes)
+  if (bytes.size() < length_bytes) throw InvalidModel("model file: shorter than its first 8 bytes");
+  std::memcpy(&length, bytes.data(), length_bytes);
+  if (length > header_bytes_max || length > bytes.size() - length_bytes)
     throw InvalidModel("model file: the header is longer than the file, or than 100 MB");
   data_begin_ = length_bytes + length;
-  const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + length_bytes, length);
-  auto header = model_file::parse_header(text, bytes_.size() - data_begin_);
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + length_bytes, length);
+  auto header = model_file::parse_header(text, bytes.size() - data_begin_);
   metadata_ = std::move(header.metadata);
   for (auto& [name, tensor] : header.tensors)
     tensors_.emplace(name, Tensor{std::move(tensor.type), std::move(tensor.shape), tensor.begin, tensor.end});
@@ -134,19 +144,19 @@ const std::vector<std::size_t>& TensorReader::shape(std::string_view name) const
 
 std::vector<float> TensorReader::floats(std::string_view name) const {
   const Tensor& found = tensor(name, "F32");
-  return copy<float>(bytes_, data_begin_ + found.begin, data_begin_ + found.end);
+  return copy<float>(*bytes_, data_begin_ + found.begin, data_begin_ + found.end);
 }
 std::vector<double> TensorReader::doubles(std::string_view name) const {
   const Tensor& found = tensor(name, "F64");
-  return copy<double>(bytes_, data_begin_ + found.begin, data_begin_ + found.end);
+  return copy<double>(*bytes_, data_begin_ + found.begin, data_begin_ + found.end);
 }
 std::vector<std::uint32_t> TensorReader::unsigned_integers(std::string_view name) const {
   const Tensor& found = tensor(name, "U32");
-  return copy<std::uint32_t>(bytes_, data_begin_ + found.begin, data_begin_ + found.end);
+  return copy<std::uint32_t>(*bytes_, data_begin_ + found.begin, data_begin_ + found.end);
 }
 std::vector<std::int64_t> TensorReader::integers(std::string_view name) const {
   const Tensor& found = tensor(name, "I64");
-  return copy<std::int64_t>(bytes_, data_begin_ + found.begin, data_begin_ + found.end);
+  return copy<std::int64_t>(*bytes_, data_begin_ + found.begin, data_begin_ + found.end);
 }
 
 const std::string& TensorReader::metadata(std::string_view key) const {
@@ -156,6 +166,20 @@ const std::string& TensorReader::metadata(std::string_view key) const {
 }
 bool TensorReader::has_metadata(std::string_view key) const {
   return metadata_.contains(key);
+}
+
+TensorReader TensorReader::section(std::string_view name) const {
+  const std::string prefix = std::string(name) + ".";
+  TensorReader section;
+  section.bytes_ = bytes_;
+  section.data_begin_ = data_begin_;
+  const auto cut = [&](const auto& from, auto& to) {
+    for (auto at = from.lower_bound(prefix); at != from.end() && at->first.starts_with(prefix); ++at)
+      to.emplace(at->first.substr(prefix.size()), at->second);
+  };
+  cut(tensors_, section.tensors_);
+  cut(metadata_, section.metadata_);
+  return section;
 }
 
 }  // namespace lanner::engine

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -30,6 +31,8 @@ class TensorWriter {
   void add(std::string_view name, std::vector<std::size_t> shape, std::span<const std::uint32_t>);
   void add(std::string_view name, std::vector<std::size_t> shape, std::span<const std::int64_t>);
   void metadata(std::string_view key, std::string_view value);
+  /// All that another writer has, under names and keys that begin with "name.".
+  void add_section(std::string_view name, const TensorWriter& section);
   /// The whole file. Equal content gives equal bytes.
   std::vector<std::byte> bytes() const;
 
@@ -59,15 +62,18 @@ class TensorReader {
   std::vector<std::int64_t> integers(std::string_view name) const;
   const std::string& metadata(std::string_view key) const;
   bool has_metadata(std::string_view key) const;
+  /// What stands under names and keys that begin with "name.", without that. Empty where nothing does.
+  TensorReader section(std::string_view name) const;
 
  private:
+  TensorReader() = default;
   struct Tensor {
     std::string type;
     std::vector<std::size_t> shape;
     std::size_t begin = 0, end = 0;
   };
   const Tensor& tensor(std::string_view name, std::string_view type) const;
-  std::vector<std::byte> bytes_;
+  std::shared_ptr<const std::vector<std::byte>> bytes_;
   std::size_t data_begin_ = 0;
   std::map<std::string, Tensor, std::less<>> tensors_;
   std::map<std::string, std::string, std::less<>> metadata_;

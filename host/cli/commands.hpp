@@ -25,6 +25,7 @@ using AddCommand = void (*)(CLI::App&, Action& chosen);
 void add_fit(CLI::App&, Action&);
 void add_score(CLI::App&, Action&);
 void add_evaluate(CLI::App&, Action&);
+void add_series(CLI::App&, Action&);
 void add_serve(CLI::App&, Action&);
 void add_send(CLI::App&, Action&);
 void add_listen(CLI::App&, Action&);

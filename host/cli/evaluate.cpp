@@ -1,6 +1,5 @@
 #include "engine/evaluate/evaluate.hpp"
 
-#include <cmath>
 #include <fstream>
 #include <iomanip>
 #include <iostream>
@@ -8,8 +7,10 @@
 #include "engine/detectors/detector.hpp"
 #include "engine/model/model.hpp"
 #include "host/cli/commands.hpp"
+#include "host/cli/evaluate_series.hpp"
 #include "host/cli/options.hpp"
 #include "host/cli/progress_line.hpp"
+#include "host/cli/table_number.hpp"
 
 namespace lanner::host {
 namespace {
@@ -18,6 +19,8 @@ struct EvaluateArguments {
   std::vector<std::string> data, detectors, set;
   std::vector<std::uint64_t> seeds{1, 2, 3};
   std::string protocol = "adbench", splits, out, label;
+  std::string labels, profiles;
+  std::optional<std::size_t> warm_up;
 };
 
 engine::LabelledSet read_set(const std::string& path, const std::string& label) {
@@ -81,12 +84,6 @@ std::vector<engine::EvaluatedDetector> evaluated_detectors(const EvaluateArgumen
   return detectors;
 }
 
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return std::isnan(value) ? "" : text;
-}
-
 int evaluate_all(const EvaluateArguments& arguments) {
   const auto detectors = evaluated_detectors(arguments);
   const auto device = Device::cpu();
@@ -105,9 +102,9 @@ int evaluate_all(const EvaluateArguments& arguments) {
         for (const auto& detector : detectors) {
           line.show(static_cast<double>(done) / static_cast<double>(total), set.name + " " + detector.name);
           const engine::Evaluation row = engine::evaluate(*device, set, split, detector, seed);
-          out << row.set << ',' << row.detector << ',' << row.seed << ',' << number(row.auc_roc) << ','
-              << number(row.average_precision) << ',' << number(row.fit_s) << ',' << number(row.score_s)
-              << std::endl;
+          out << row.set << ',' << row.detector << ',' << row.seed << ',' << table_number(row.auc_roc) << ','
+              << table_number(row.average_precision) << ',' << table_number(row.fit_s) << ','
+              << table_number(row.score_s) << std::endl;
           sums[detector.name].first += row.auc_roc;
           sums[detector.name].second += row.average_precision;
           ++done;
@@ -121,9 +118,32 @@ int evaluate_all(const EvaluateArguments& arguments) {
   std::cout << std::left << std::setw(24) << "detector" << std::setw(12) << "AUCROC"
             << "average precision  (means over " << runs << " runs)\n";
   for (const auto& [name, sum] : sums)
-    std::cout << std::left << std::setw(24) << name << std::setw(12) << number(sum.first / runs)
-              << number(sum.second / runs) << '\n';
+    std::cout << std::left << std::setw(24) << name << std::setw(12) << table_number(sum.first / runs)
+              << table_number(sum.second / runs) << '\n';
   return exit_done;
+}
+
+// What belongs to one kind of protocol only is refused with the others, not passed over.
+int evaluate_by_protocol(const EvaluateArguments& arguments) {
+  const bool is_nab = arguments.protocol == "nab", is_series = arguments.protocol == "series";
+  const auto refuse = [&](const char* option, bool is_given) {
+    if (is_given) throw UsageError(std::string(option) + ": not for --protocol " + arguments.protocol);
+  };
+  if (!is_nab) {
+    refuse("--labels", !arguments.labels.empty());
+    refuse("--profiles", !arguments.profiles.empty());
+    refuse("--warm-up", arguments.warm_up.has_value());
+  }
+  if (!is_nab && !is_series) return evaluate_all(arguments);
+  refuse("--detectors", !arguments.detectors.empty());
+  refuse("--set", !arguments.set.empty());
+  refuse("--splits", !arguments.splits.empty());
+  refuse("--label", !arguments.label.empty());
+  if (is_series) return evaluate_machines(arguments.data, arguments.out);
+  if (arguments.labels.empty())
+    throw UsageError("--labels: found none, allowed a combined_windows.json with --protocol nab");
+  return evaluate_nab(
+      {arguments.data, arguments.labels, arguments.profiles, arguments.warm_up, arguments.out});
 }
 
 }  // namespace
@@ -135,19 +155,31 @@ void add_evaluate(CLI::App& app, Action& chosen) {
       ->add_option("--data", arguments->data, "Files with labels: .npz with X and y, or others with --label")
       ->required();
   command->add_option("--detectors", arguments->detectors, "Names, by comma (default: all)")->delimiter(',');
-  command->add_option("--protocol", arguments->protocol, "adbench (default) or clean")
-      ->check(CLI::IsMember({"adbench", "clean"}));
+  command
+      ->add_option(
+          "--protocol", arguments->protocol,
+          "adbench (default) or clean: tables; nab: series with windows (--data: files, or the folder "
+          "that holds them); series: machines, .npz with train, test, test_label")
+      ->check(CLI::IsMember({"adbench", "clean", "nab", "series"}));
   command->add_option("--seeds", arguments->seeds, "By comma (default 1,2,3)")->delimiter(',');
   command->add_option(
       "--splits", arguments->splits,
       "Folder of index files NAME_SEED.npz with `train` and `test` instead of the protocol's own split");
   command->add_option("--set", arguments->set, "A setting, DETECTOR.KEY=VALUE");
   command->add_option("--label", arguments->label, "Column that holds the labels (0: normal)");
+  command->add_option("--labels", arguments->labels, "nab: combined_windows.json");
+  command->add_option("--profiles", arguments->profiles, "nab: profiles.json (default: the published ones)");
+  command->add_option("--warm-up", arguments->warm_up,
+                      "nab: rows learned from first (default: 15 % of each series, at most 750)");
   command->add_option("--out", arguments->out, "Table: .csv")->required();
   command->footer(
       "Example: lanner evaluate --data cardio.npz vowels.npz --detectors nearest_neighbours,histogram --set "
-      "nearest_neighbours.k=5 --out table.csv");
-  command->callback([&chosen, arguments] { chosen = [arguments] { return evaluate_all(*arguments); }; });
+      "nearest_neighbours.k=5 --out table.csv\n"
+      "         lanner evaluate --protocol nab --data NAB --labels NAB/labels/combined_windows.json --out "
+      "nab.csv\n"
+      "         lanner evaluate --protocol series --data machine-1.npz machine-2.npz --out machines.csv");
+  command->callback(
+      [&chosen, arguments] { chosen = [arguments] { return evaluate_by_protocol(*arguments); }; });
 }
 
 }  // namespace lanner::host

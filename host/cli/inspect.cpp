@@ -33,6 +33,12 @@ int inspect(const std::string& path) {
   } else {
     std::cout << "\ncalibration  none: every p-value is 1 and nothing is flagged";
   }
+  if (const auto& drift = model->drift())
+    std::cout << "\ndrift        the score and " << drift->columns.size() << " of "
+              << model->features().width() << " features are watched against " << drift->rows
+              << " calibration rows";
+  else
+    std::cout << "\ndrift        not watched: " << engine::drift_rows_min << " calibration rows are needed";
   for (const auto& [key, value] : model->provenance()) std::cout << '\n' << key << ": " << value;
   std::cout << '\n';
   return exit_done;

@@ -15,8 +15,8 @@ namespace lanner::host {
 namespace {
 
 constexpr AddCommand commands[] = {
-    add_fit,     add_score,   add_evaluate, add_serve,           add_send,    add_listen, add_check,
-    add_inspect, add_devices, add_demo,     add_machine_metrics, add_disturb,
+    add_fit,   add_score,   add_evaluate, add_series, add_serve,           add_send,    add_listen,
+    add_check, add_inspect, add_devices,  add_demo,   add_machine_metrics, add_disturb,
 };
 
 int complain(const std::exception& error, int status) {

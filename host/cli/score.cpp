@@ -1,9 +1,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <iostream>
 #include <limits>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/calibrate/decide.hpp"
@@ -26,6 +29,8 @@ struct Scored {
   std::vector<float> score;
   std::vector<double> p_value, threshold;
   std::vector<std::uint8_t> extrapolated, refused, flag;
+  std::size_t withdrawn_from = SIZE_MAX;  // the first row at which the guarantee is withdrawn
+  std::string drifted;                    // what did
 };
 
 constexpr std::size_t rows_a_piece = 8192;
@@ -39,6 +44,7 @@ class Pieces {
   Pieces(const engine::ModelScorer& scorer, Device& device, std::size_t rows_max, Scored& out)
       : scorer_(scorer), on_gpu_(device.backend() != Backend::cpu), out_(out), stream_(device.stream()) {
     const std::size_t width = scorer.model().features().width();
+    if (const auto& reference = scorer.model().drift()) drift_.emplace(reference);
     for (std::size_t i = 0; i < (on_gpu_ ? pieces_under_way : 1); ++i)
       rows_.push_back(device.pinned<float>(rows_max * width));
     if (!on_gpu_) {
@@ -65,6 +71,7 @@ class Pieces {
       scorer_.score(stream_, rows, refused, workspace_.span(), {out_.score.data() + begin, rows.count},
                     {out_.p_value.data() + begin, rows.count},
                     {out_.extrapolated.data() + begin, rows.count});
+      watch(rows, begin);
     }
     ++begun_;
   }
@@ -77,6 +84,17 @@ class Pieces {
     std::size_t begin = 0, count = 0;
   };
 
+  void watch(Rows rows, std::size_t begin) {
+    if (!drift_ || drift_->withdrawn()) return;
+    const std::size_t first = drift_->watch(rows, {out_.score.data() + begin, rows.count},
+                                            {out_.refused.data() + begin, rows.count});
+    if (!drift_->withdrawn()) return;
+    out_.withdrawn_from = begin + first;
+    out_.drifted = "score";
+    if (const std::size_t cause = drift_->cause(); cause > 0)
+      out_.drifted = scorer_.model().features().column_names()[scorer_.model().drift()->columns[cause - 1]];
+  }
+
   void finish_one() {
     const engine::RoundTrip& trip = *trips_[finished_ % pieces_under_way];
     const auto [begin, count] = place_[finished_ % pieces_under_way];
@@ -88,6 +106,8 @@ class Pieces {
     std::ranges::copy(trip.p_values(), p_value.begin());
     std::ranges::copy(trip.extrapolated(), extrapolated.begin());
     engine::settle_refused({out_.refused.data() + begin, count}, score, p_value, extrapolated);
+    const std::size_t width = scorer_.model().features().width();
+    watch({rows_[finished_ % pieces_under_way].data(), count, width, width}, begin);
     ++finished_;
   }
 
@@ -97,6 +117,7 @@ class Pieces {
   Stream stream_;
   std::vector<Pinned<float>> rows_;
   Array<std::byte> workspace_;  // the CPU's
+  std::optional<engine::DriftWatch> drift_;
   std::vector<std::unique_ptr<engine::RoundTrip>> trips_;
   std::array<Place, pieces_under_way> place_;
   std::size_t begun_ = 0, finished_ = 0;
@@ -104,8 +125,10 @@ class Pieces {
 
 Scored score_all(const engine::ModelScorer& scorer, Device& device, const engine::Records& records) {
   const std::size_t n = records.count, width = scorer.model().features().width();
-  Scored out{std::vector<float>(n),        std::vector<double>(n),       std::vector<double>(n),
-             std::vector<std::uint8_t>(n), std::vector<std::uint8_t>(n), std::vector<std::uint8_t>(n)};
+  Scored out;
+  out.score.resize(n);
+  for (auto* values : {&out.p_value, &out.threshold}) values->resize(n);
+  for (auto* bits : {&out.extrapolated, &out.refused, &out.flag}) bits->resize(n);
   const std::size_t piece = std::min(rows_a_piece, std::max<std::size_t>(n, 1));
   Pieces pieces(scorer, device, piece, out);
   const auto state = scorer.model().features().make_state();
@@ -165,6 +188,13 @@ int score(const ScoreArguments& arguments) {
   const engine::ModelScorer scorer(model, *device);
   Scored scored = score_all(scorer, *device, records);
   decide(arguments, records, scored);
+  if (scored.withdrawn_from < records.count) {
+    for (std::size_t row = scored.withdrawn_from; row < records.count; ++row)
+      scored.flag[row] |= engine::flag_withdrawn;
+    std::cerr << "from row " << scored.withdrawn_from
+              << " on the data has drifted from the calibration rows (" << scored.drifted
+              << "): p-values are not guaranteed; calibrate on recent data\n";
+  }
   write_scores(arguments.out, scored.score, scored.p_value, scored.threshold, scored.flag);
   std::size_t flagged = 0, refused = 0;
   for (std::uint8_t flag : scored.flag) {

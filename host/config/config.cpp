@@ -49,8 +49,10 @@ constexpr Key stream_keys[] = {
     {"window_events_max", "a whole number from 1", "4096", "Events kept in a window of one entity."},
     {"models", "a list of models", "none", "Models that score the stream."},
     {"learn", "a map", "none", "Start with no model: collect, fit, calibrate and swap in."},
-    {"decide", "one of false_alarm_rate, false_alarms_per_day", "{false_alarm_rate: 0.001}",
-     "The false-alarm budget."},
+    {"decide", "one of false_alarm_rate, false_alarms_per_day, false_discovery_rate",
+     "{false_alarm_rate: 0.001}", "The false-alarm budget."},
+    {"drift", "watch, off", "watch",
+     "watch: say so where the data stops looking like the calibration rows; see calibration.md."},
 };
 constexpr Key model_keys[] = {
     {"file", "a path", "", "The model file, from this configuration's folder."},
@@ -126,6 +128,9 @@ constexpr Key log_keys[] = {
 constexpr Key decide_keys[] = {
     {"false_alarm_rate", "a number above 0 and below 1", "0.001", "Flag where the p-value is at most this."},
     {"false_alarms_per_day", "a number above 0", "none", "A budget in event time; needs `time`."},
+    {"false_discovery_rate", "a number above 0 and below 1", "none",
+     "At most this share of the flags is false, on average over the recent ones."},
+    {"memory", "100 to 1e9 events", "10000", "How far back false_discovery_rate remembers its flags."},
 };
 
 std::string in_quotes(const YAML::Node& node) {
@@ -355,6 +360,7 @@ class Reader {
     if (stream.models.empty() && !stream.learn && errors_about(path) == 0)
       fault(node, path, "neither models nor learn", "one of them");
     if (section.has("decide")) read_decide(section["decide"], path + ".decide", !time.empty(), stream);
+    section.choice("drift", stream.watch_drift, {{"watch", true}, {"off", false}});
   }
 
   static bool any_to_learn_from(const StreamConfig& stream) {
@@ -579,15 +585,22 @@ class Reader {
   }
 
   void read_decide(const YAML::Node& node, const std::string& path, bool has_time, StreamConfig& stream) {
-    if (node.IsMap() && node["false_discovery_rate"].IsDefined())
-      return fault(node["false_discovery_rate"], path, "false_discovery_rate, which needs the whole file",
-                   "false_alarm_rate, false_alarms_per_day (false_discovery_rate: in `lanner score` only)");
     const Section section(*this, node, path, decide_keys);
-    if (section.has("false_alarm_rate") == section.has("false_alarms_per_day"))
-      return fault(node, path, in_quotes(node), "one of false_alarm_rate, false_alarms_per_day");
+    if (section.has("false_alarm_rate") + section.has("false_alarms_per_day") +
+            section.has("false_discovery_rate") !=
+        1)
+      return fault(node, path, in_quotes(node),
+                   "one of false_alarm_rate, false_alarms_per_day, false_discovery_rate");
+    if (section.has("memory") && !section.has("false_discovery_rate"))
+      section.fault("memory", "memory with false_discovery_rate alone");
     if (section.has("false_alarm_rate")) {
       engine::FalseAlarmRate rule;
       section.number("false_alarm_rate", rule.rate, 0, 1, true);
+      stream.decide = rule;
+    } else if (section.has("false_discovery_rate")) {
+      engine::FalseDiscoveryRate rule;
+      section.number("false_discovery_rate", rule.rate, 0, 1, true);
+      section.number("memory", rule.memory, 100, 1e9, false);
       stream.decide = rule;
     } else {
       engine::FalseAlarmsPerDay rule;

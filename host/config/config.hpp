@@ -52,6 +52,7 @@ struct StreamConfig {
   std::vector<ModelConfig> models;
   std::optional<LearnConfig> learn;
   engine::DecisionRule decide = engine::FalseAlarmRate{0.001};
+  bool watch_drift = true;
 };
 
 struct IngestConfig {

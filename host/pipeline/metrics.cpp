@@ -144,6 +144,17 @@ std::string metrics_text(const Standing& standing, const Counters& counters, con
                       {"model_hash", lane->model().hash()}});
     }
   }
+  const auto per_watch = [&](const std::string& name, const std::string& help, auto&& value) {
+    for (const auto& [stream, route] : routes)
+      for (const auto& lane : route->lanes)
+        if (lane->drift)
+          families.gauge(name, help, value(*lane->drift), {{"stream", stream}, {"model", lane->name}});
+  };
+  per_watch("lanner_model_drifted", "1 once the guarantee is withdrawn: the data has drifted.",
+            [](const Drift& drift) { return drift.withdrawn_at() != 0 ? 1.0 : 0.0; });
+  per_watch("lanner_model_drift_distance",
+            "Largest Kolmogorov distance, of the score and the watched features, from the calibration rows.",
+            [](const Drift& drift) { return static_cast<double>(drift.distances(1).front().second); });
   return families.text();
 }
 

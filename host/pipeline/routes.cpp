@@ -176,8 +176,13 @@ Lane::Lane(const StreamConfig& stream, std::string lane_name, Role lane_role,
               ? std::shared_ptr<engine::FeatureState>(scorer->model().features().make_state())
               : nullptr;
   on_gpu = same_model ? before->on_gpu : resident_on_gpus(scorer->model_pointer(), gpus);
-  decider =
-      same_model && before->rule == rule ? before->decider : std::make_shared<engine::Decider>(stream.decide);
+  const auto& calibration = scorer->model().calibration();
+  decider = same_model && before->rule == rule
+                ? before->decider
+                : std::make_shared<engine::Decider>(stream.decide,
+                                                    calibration ? engine::least_p_value(*calibration) : 0);
+  if (stream.watch_drift && scorer->model().drift())
+    drift = same_model && before->drift ? before->drift : std::make_shared<Drift>(scorer->model());
 }
 
 std::size_t Route::width() const {

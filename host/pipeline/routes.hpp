@@ -12,6 +12,7 @@
 #include "engine/model/model.hpp"
 #include "host/config/config.hpp"
 #include "host/pipeline/counters.hpp"
+#include "host/pipeline/drift.hpp"
 #include "host/pipeline/gpu.hpp"
 #include "host/pipeline/learning.hpp"
 #include "host/publish/messages.hpp"
@@ -29,6 +30,7 @@ struct Lane {
   std::shared_ptr<const engine::ModelScorer> scorer;
   std::shared_ptr<engine::FeatureState> state;  ///< the intake thread's; null where no feature has a window
   std::shared_ptr<engine::Decider> decider;     ///< the scoring thread's
+  std::shared_ptr<Drift> drift;                 ///< likewise; null where nothing is watched
   ScoresHeader header, gpu_header;
   /// One a GPU: the same model there; null where it couldn't be made. `scorer` is the CPU's: it scores what a
   /// GPU doesn't, and explains.

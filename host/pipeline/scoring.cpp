@@ -217,6 +217,10 @@ void Scoring::decide(Slot& slot) {
       lane.decider->decide(part(results.p_value, begin, count), part(results.extrapolated, begin, count),
                            refused.subspan(at, count), time.empty() ? time : time.subspan(begin, count),
                            part(results.threshold, begin, count), part(results.flag, begin, count));
+      if (lane.drift && lane.drift->watch(slot.rows(l, options_.rows_max).slice(at, at + count),
+                                          part(results.score, begin, count), refused.subspan(at, count),
+                                          part(results.flag, begin, count)))
+        spdlog::warn("{}", drift_text(slot.route->stream, lane.name, *lane.drift));
       if (lane.role == Role::active) explain(slot, l, segment, at);
       at += count;
     }

@@ -208,6 +208,7 @@ Standing Host::standing() const {
   for (const auto& gpu : chosen_.gpus)
     if (std::string trouble = gpu->trouble(); !trouble.empty())
       standing.degraded.push_back("device: " + trouble);
+  for (std::string& text : drifts(*pipeline_->routes())) standing.degraded.push_back(std::move(text));
   return standing;
 }
 

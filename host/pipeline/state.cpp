@@ -16,8 +16,8 @@ namespace lanner::host {
 namespace {
 
 // Mark, CRC-32 of the body, body: entries of stream, model, hash, rule, windows, numbers of the decision
-// rule, each as its length and its bytes.
-constexpr std::string_view mark = "LANNERS1";
+// rule and of the drift watch, each as its length and its bytes.
+constexpr std::string_view mark = "LANNERS2";
 constexpr std::size_t body_begin = mark.size() + sizeof(std::uint32_t);
 
 std::uint32_t checksum(std::string_view bytes) {
@@ -47,7 +47,7 @@ std::string_view take(std::string_view& from) {
 }
 
 struct Entry {
-  std::string_view stream, model, hash, rule, windows, decider;
+  std::string_view stream, model, hash, rule, windows, decider, drift;
 };
 
 std::vector<Entry> entries_of(std::string_view bytes) {
@@ -60,8 +60,8 @@ std::vector<Entry> entries_of(std::string_view bytes) {
   std::vector<Entry> entries;
   while (!body.empty()) {
     Entry& entry = entries.emplace_back();
-    for (std::string_view* part :
-         {&entry.stream, &entry.model, &entry.hash, &entry.rule, &entry.windows, &entry.decider})
+    for (std::string_view* part : {&entry.stream, &entry.model, &entry.hash, &entry.rule, &entry.windows,
+                                   &entry.decider, &entry.drift})
       *part = take(body);
   }
   return entries;
@@ -71,17 +71,28 @@ bool in_memory_only(const Route& route) {
   return route.config.models.empty() && (!route.config.learn || route.config.learn->save.empty());
 }
 
+/// Whether a guarantee still holds goes with decisions.
+bool has_decisions(const Lane& lane) {
+  return lane.drift || !lane.decider->state().empty();
+}
+
 /// Of a lane with state.
 std::string_view parts_of(const Lane& lane) {
   if (!lane.state) return "decisions";
-  return lane.decider->state().empty() ? "windows" : "windows and decisions";
+  return has_decisions(lane) ? "windows and decisions" : "windows";
+}
+
+std::vector<double> numbers_of(std::string_view bytes) {
+  std::vector<double> numbers(bytes.size() / sizeof(double));
+  if (!numbers.empty()) std::memcpy(numbers.data(), bytes.data(), numbers.size() * sizeof(double));
+  return numbers;
 }
 
 template <class Receive>
 void each_with_state(const Routes& routes, Receive&& receive) {
   for (const auto& [name, route] : routes) {
     for (const auto& lane : route->lanes)
-      if (lane->state || !lane->decider->state().empty()) receive(*route, *lane);
+      if (lane->state || has_decisions(*lane)) receive(*route, *lane);
   }
 }
 
@@ -96,13 +107,12 @@ Restored restore_lane(const Route& route, const Lane& lane, const Entry& entry) 
   try {
     if (lane.state) lane.state->restore(std::as_bytes(std::span(entry.windows.data(), entry.windows.size())));
     what = "decisions";
+    // Where the watch was off, or was for another run's version of it, there are no numbers.
+    if (lane.drift && !entry.drift.empty()) lane.drift->restore(numbers_of(entry.drift));
     if (!lane.decider->state().empty()) {
       if (entry.rule != lane.rule)
         return anew(route, lane, what, fmt::format("the last run's rule was {}", entry.rule));
-      std::vector<double> numbers(entry.decider.size() / sizeof(double));
-      if (!numbers.empty())
-        std::memcpy(numbers.data(), entry.decider.data(), numbers.size() * sizeof(double));
-      lane.decider->restore(numbers);
+      lane.decider->restore(numbers_of(entry.decider));
     }
   } catch (const std::invalid_argument& error) {
     return anew(route, lane, what, error.what());
@@ -124,6 +134,7 @@ std::string state_of(const Routes& routes) {
     put(out, lane.rule);
     put(out, bytes_of(lane.state ? lane.state->snapshot() : std::vector<std::byte>()));
     put(out, bytes_of(lane.decider->state()));
+    put(out, bytes_of(lane.drift ? lane.drift->state() : std::vector<double>()));
   });
   if (out.size() == body_begin) return {};
   const std::uint32_t sum = checksum(std::string_view(out).substr(body_begin));

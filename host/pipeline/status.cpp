@@ -17,7 +17,31 @@ std::string_view role_name(Role role) {
   return role == Role::active ? "active" : "shadow";
 }
 
+// null: nothing is watched.
+Json drift_of(const Lane& lane) {
+  constexpr std::size_t shown_max = 8;
+  if (!lane.drift) return nullptr;
+  Json distances = Json::object();
+  for (const auto& [name, distance] : lane.drift->distances(shown_max)) distances[name] = distance;
+  const std::uint64_t event = lane.drift->withdrawn_at();
+  Json drift = {{"withdrawn", event != 0}, {"distances", std::move(distances)}};
+  if (event != 0) {
+    drift["event"] = event;
+    drift["cause"] = lane.drift->cause();
+  }
+  return drift;
+}
+
 }  // namespace
+
+std::vector<std::string> drifts(const Routes& routes) {
+  std::vector<std::string> texts;
+  for (const auto& [name, route] : routes)
+    for (const auto& lane : route->lanes)
+      if (lane->drift && lane->drift->withdrawn_at() != 0)
+        texts.push_back(drift_text(name, lane->name, *lane->drift));
+  return texts;
+}
 
 void Conditions::set(const std::string& key, std::string text) {
   std::lock_guard lock(mutex_);
@@ -49,7 +73,8 @@ std::string status_json(const Standing& standing, const Counters& counters, cons
                         {"role", role_name(lane->role)},
                         {"model_hash", lane->model().hash()},
                         {"detector", lane->model().detector().name},
-                        {"decide", lane->rule}});
+                        {"decide", lane->rule},
+                        {"drift", drift_of(*lane)}});
     }
     const StreamCounters& stream = *route->counters;
     Json& entry = streams[name];

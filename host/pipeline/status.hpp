@@ -25,6 +25,9 @@ class Conditions {
   std::map<std::string, std::string> texts_;
 };
 
+/// Reasons likewise: one for each model whose guarantee is withdrawn.
+std::vector<std::string> drifts(const Routes&);
+
 /// Where the host stands, for one moment.
 struct Standing {
   double uptime_s = 0;

@@ -117,6 +117,31 @@ plant(
      "pass_inputs<dense_pitch>(a, weight_own, x_own, S::depth);", "ForwardOnGpu.NegativeZerosStay"),
 )
 
+# ----------------------------------------------------------------------------------------------- forest
+
+GROUPS = "ForestOnGpus.TreesOfAnySizeServe"
+SEVERAL_TILES = "ForestOnGpus.ABlockServesSeveralTiles"
+DEFINITION = "*ForestOnEveryTier.ScoresAreTheDefinition*"
+
+plant(
+    "kernels_forest", "kernels/forest/walk_cuda.cu",
+    ("forest_staged", BARRIER, "__syncthreads();  // trees and columns are there", "", GROUPS),
+    ("forest_trees_used_up", BARRIER, "__syncthreads();  // trees are used up", "", GROUPS),
+    ("forest_odd_trees", BARRIER, "__syncthreads();  // the odd trees' lengths are there", "", GROUPS),
+    ("forest_next_tile", BARRIER, "__syncthreads();  // columns and lengths are used up", "", SEVERAL_TILES),
+    ("forest_group", MEMORY, "forest.trees[t].begin - group.first_node", "forest.trees[t].begin", GROUPS),
+    ("forest_odd_start", EDGE, "t = group.begin + odd;", "t = group.begin;", GROUPS),
+)
+plant(
+    "kernels_forest", "kernels/forest/walk_tier.hpp",
+    ("forest_long_sums", BOUND, "trees_a_sum = 64;", "trees_a_sum = 256;", "*TheLongestLengthsOfManyTreesAdd*"),
+    ("forest_paths", LANE, "place % 8 / 4 * 16", "place % 8 / 4 * 8", DEFINITION),
+)
+plant(
+    "kernels_forest", "kernels/forest/forest_formula.hpp",
+    ("forest_tie", EDGE, "x > node.threshold", "x >= node.threshold", DEFINITION),
+)
+
 # ------------------------------------------------------------------------------------------------- tail
 
 plant(

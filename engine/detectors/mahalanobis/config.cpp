@@ -11,18 +11,24 @@
 namespace lanner::engine::mahalanobis {
 namespace {
 
-constexpr float limit = 1e9f;              // deviations; beyond it squares could leave the float range
-constexpr std::size_t rows_a_feature = 5;  // what a robust estimate needs
+constexpr float limit = 1e9f;  // deviations; beyond it squares could leave the float range
 constexpr double least_shrinkage = 1e-6;
 
 std::span<const Parameter> parameters() {
   static const std::vector<Parameter> table = {
       {"covariance",
        Kind::word,
-       "auto",
-       "robust: of those rows, rather more than half, that lie closest together; shrunk: of all rows, shrunk "
-       "towards equal variances; auto is robust where there are at least 5 rows a feature",
-       {"auto", "robust", "shrunk"}},
+       "robust",
+       "robust: of those rows, most of them, that lie closest together; shrunk: of all rows, shrunk towards "
+       "equal variances",
+       {"robust", "shrunk"}},
+      {"support",
+       Kind::number,
+       "0.75",
+       "Share of the rows that the robust covariance starts from, 0.5 to 1: what is left may be anomalous",
+       {},
+       0.5,
+       1},
       {"shrinkage",
        Kind::number,
        "auto",
@@ -37,15 +43,11 @@ std::span<const Parameter> parameters() {
 std::shared_ptr<const Fitted> fit(const FitRequest& request) {
   check_training_rows(request.rows);
   const Rows rows = request.rows;
-  const bool enough = rows.count >= rows_a_feature * rows.width;
-  const bool robust = !request.settings.is("covariance", "shrunk") && enough;
-  if (request.settings.is("covariance", "robust") && !enough)
-    throw std::invalid_argument("covariance: found robust, allowed shrunk for fewer than " +
-                                std::to_string(rows_a_feature) + " rows a feature (there are " +
-                                std::to_string(rows.count) + " rows, " + std::to_string(rows.width) +
-                                " features)");
+  const bool robust = request.settings.is("covariance", "robust");
   mlp::Standardisation input = standardisation_of(rows, limit);
-  Covariance covariance = robust ? minimum_covariance_determinant(rows, input) : covariance_of(rows, input);
+  Covariance covariance =
+      robust ? minimum_covariance_determinant(rows, input, request.settings.number("support"))
+             : covariance_of(rows, input);
   if (request.progress) request.progress(0.5, "covariance estimated");
   const double share = request.settings.is("shrinkage", "auto")
                            ? (robust ? 0 : ledoit_wolf(rows, input, covariance))

@@ -20,7 +20,7 @@ constexpr double shrinkage = 0.5;
 
 std::span<const Parameter> parameters() {
   static const std::vector<Parameter> table = {
-      {"score",
+      {"measure",
        Kind::word,
        "distance",
        "The distance along the axes, each by its shrunken variance; or the error of reconstructing a row "
@@ -41,7 +41,7 @@ std::span<const Parameter> parameters() {
 }
 
 bool reconstructs(const Settings& settings) {
-  return settings.is("score", "reconstruction");
+  return settings.is("measure", "reconstruction");
 }
 
 std::size_t components(const Settings& settings, const std::vector<double>& variances) {

@@ -217,9 +217,130 @@ TEST(FalseAlarmRate, FlagsAtOrBelowTheRate) {
   EXPECT_THROW(decider.decide(thresholds, one, two, {}, thresholds, one), std::invalid_argument);
 }
 
+// A stream with one anomaly among a hundred: their p-values from normal scores `shift` deviations out.
+struct Mixture {
+  std::vector<double> p_values;
+  std::vector<bool> anomalous;
+};
+Mixture mixture(std::uint64_t seed, std::size_t count, double shift) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<double> normal;
+  Mixture stream;
+  for (std::size_t i = 0; i < count; ++i) {
+    stream.anomalous.push_back(test::uniform(random) < 0.01);
+    const double score = normal(random) + (stream.anomalous.back() ? shift : 0);
+    stream.p_values.push_back(std::erfc(score / std::sqrt(2.0)) / 2);
+  }
+  return stream;
+}
+
+// The most that could be found at that rate by someone who knows the truth: one threshold for all.
+double oracle_power(const Mixture& stream, double rate) {
+  std::vector<std::size_t> order(stream.p_values.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return stream.p_values[a] < stream.p_values[b]; });
+  double found = 0, flagged = 0, best = 0, all = 0;
+  for (const bool anomalous : stream.anomalous) all += anomalous;
+  for (const std::size_t i : order) {
+    found += stream.anomalous[i];
+    ++flagged;
+    if (flagged - found <= rate * flagged) best = found;
+  }
+  return best / all;
+}
+
+TEST(OnlineFalseDiscoveryRate, IsKeptOnAverageWithMostOfAnOraclesPower) {
+  constexpr double rate = 0.05;
+  for (const double shift : {3.0, 4.0, 5.0}) {
+    double false_share = 0, power = 0, oracle = 0;
+    constexpr int runs = 20;
+    for (int run = 0; run < runs; ++run) {
+      const Mixture stream = mixture(static_cast<std::uint64_t>(run), 50'000, shift);
+      Decider decider(FalseDiscoveryRate{rate});
+      const auto decided = decide(decider, stream.p_values);
+      double flagged = 0, found = 0, all = 0;
+      for (std::size_t i = 0; i < stream.p_values.size(); ++i) {
+        all += stream.anomalous[i];
+        if (!(decided.flags[i] & flag_anomalous)) continue;
+        ++flagged;
+        found += stream.anomalous[i];
+      }
+      false_share += flagged > 0 ? (flagged - found) / flagged / runs : 0;
+      power += found / all / runs;
+      oracle += oracle_power(stream, rate) / runs;
+    }
+    std::printf("  shift %g: false discovery rate %.3f of %.2f, power %.2f, an oracle's %.2f\n", shift,
+                false_share, rate, power, oracle);
+    EXPECT_LE(false_share, rate);
+    EXPECT_GE(power, 0.6 * oracle) << shift;
+  }
+}
+
+TEST(OnlineFalseDiscoveryRate, ThresholdsNeverSumToMoreThanTheFlagsPayFor) {
+  const Mixture stream = mixture(1, 20'000, 4);
+  for (const double least : {0.0, 1e-4}) {
+    Decider decider(FalseDiscoveryRate{0.1, 2000}, least);
+    const auto decided = decide(decider, stream.p_values);
+    double spent = 0, found = 0;
+    for (std::size_t i = 0; i < stream.p_values.size(); ++i) {
+      spent = spent * (1 - 1 / 2000.0) + decided.thresholds[i];
+      found *= 1 - 1 / 2000.0;
+      ASSERT_LE(spent, 0.1 * std::max(found, 1.0) + 1e-12) << i;
+      found += decided.flags[i] & flag_anomalous;
+    }
+  }
+}
+
+TEST(OnlineFalseDiscoveryRate, WithoutAnomaliesThereAreFewFlags) {
+  std::mt19937_64 random(7);
+  std::vector<double> p_values(100'000);
+  for (double& p : p_values) p = test::uniform(random);
+  Decider decider(FalseDiscoveryRate{0.05});
+  const auto decided = decide(decider, p_values);
+  // A memory of 10,000 affords .05 flags in each: half a flag in all, and what those pay for.
+  EXPECT_LE(std::count(decided.flags.begin(), decided.flags.end(), flag_anomalous), 4);
+}
+
+TEST(OnlineFalseDiscoveryRate, AThresholdCanAlwaysBeMetByTheLeastPValue) {
+  Decider decider(FalseDiscoveryRate{0.05}, 1e-3);
+  EXPECT_EQ(decide(decider, {0.5}).thresholds[0], 1e-3);
+  Decider fine(FalseDiscoveryRate{0.05}, 0);
+  EXPECT_NEAR(decide(fine, {0.5}).thresholds[0], 0.05 / 2000, 1e-12);
+}
+
+TEST(OnlineFalseDiscoveryRate, TheBatchCutAndARestartDoNotMatter) {
+  const Mixture stream = mixture(3, 5000, 5);
+  Decider whole(FalseDiscoveryRate{0.1, 1000});
+  const auto expected = decide(whole, stream.p_values);
+  std::vector<double> thresholds, state;
+  for (std::size_t begin = 0; begin < 5000; begin += 700) {
+    Decider next(FalseDiscoveryRate{0.1, 1000});
+    if (begin > 0) next.restore(state);
+    const std::size_t end = std::min<std::size_t>(begin + 700, 5000);
+    const auto part = decide(next, {stream.p_values.begin() + static_cast<std::ptrdiff_t>(begin),
+                                    stream.p_values.begin() + static_cast<std::ptrdiff_t>(end)});
+    thresholds.insert(thresholds.end(), part.thresholds.begin(), part.thresholds.end());
+    state = next.state();
+  }
+  EXPECT_EQ(thresholds, expected.thresholds);
+}
+
+TEST(OnlineFalseDiscoveryRate, RefusesWhatIsNoRateMemoryOrState) {
+  for (const double rate : {0.0, 1.0, std::nan("")})
+    EXPECT_THROW(Decider(FalseDiscoveryRate{rate}), std::invalid_argument);
+  for (const double memory : {99.0, 1e10, std::nan("")})
+    EXPECT_THROW(Decider(FalseDiscoveryRate{0.1, memory}), std::invalid_argument);
+  Decider decider(FalseDiscoveryRate{0.1});
+  EXPECT_THROW(decider.restore(std::vector<double>{1}), std::invalid_argument);
+  EXPECT_THROW(decider.restore(std::vector<double>{1, -1}), std::invalid_argument);
+  EXPECT_THROW(decider.restore(std::vector<double>{std::nan(""), 1}), std::invalid_argument);
+}
+
 TEST(Describe, NamesRuleAndNumber) {
   EXPECT_EQ(describe(FalseAlarmRate{0.001}), "false_alarm_rate: 0.001");
   EXPECT_EQ(describe(FalseAlarmsPerDay{20}), "false_alarms_per_day: 20");
+  EXPECT_EQ(describe(FalseDiscoveryRate{0.1, 5000}), "false_discovery_rate: 0.1, memory: 5000");
 }
 
 TEST(FalseDiscoveryRate, BenjaminiHochbergsOwnExample) {

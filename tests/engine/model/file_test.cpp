@@ -94,6 +94,49 @@ TEST(ModelFile, ACalibrationThatIsNoneIsRefused) {
     EXPECT_THAT(reason(replaced(model->bytes(), good, wrong)), HasSubstr("calibration.pareto: "));
 }
 
+TEST(ModelFile, ADriftReferenceThatIsNoneIsRefused) {
+  const auto model = fit(normal_rows(400, 2, 1), options_of("histogram", {}));
+  ASSERT_TRUE(model->drift());
+  const std::vector<float>& edges = model->drift()->edges.values;
+  ASSERT_EQ(edges.size(), 3 * (drift_bins - 1));
+  EXPECT_EQ(model->drift()->rows, 80u);
+  EXPECT_EQ(reason(model->bytes()), "");
+  for (const float wrong :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    std::vector<float> changed = edges;
+    changed.back() = wrong;
+    EXPECT_THAT(reason(replaced(model->bytes(), text_of(edges), text_of(changed))),
+                HasSubstr("drift.edges: found no number"));
+  }
+  std::vector<float> turned = edges;
+  std::reverse(turned.begin(), turned.end());
+  EXPECT_THAT(reason(replaced(model->bytes(), text_of(edges), text_of(turned))),
+              HasSubstr("drift.edges: found edges that are not ascending"));
+  EXPECT_THAT(reason(replaced(model->bytes(), "\"drift.ties\":", "\"drift.toes\":")),
+              HasSubstr("drift.ties"));
+}
+
+// Windows overlap and time goes on without any drift.
+TEST(ModelFile, WhatIsWatchedForDrift) {
+  const auto reference = [](const Given& given, std::size_t rows) {
+    return fit(normal_rows(rows, 2, 1), options_of("histogram", given))->drift();
+  };
+  EXPECT_FALSE(reference({{"calibration", "none"}}, 400));
+  EXPECT_FALSE(reference({}, 100)) << "20 calibration rows";
+  EXPECT_EQ(reference({{"calibration", "cross"}}, 400)->rows, 400u);
+
+  Schema schema = fields_of(2);
+  schema.time = "at";
+  Records records = records_of(normal_rows(400, 2, 1));
+  FitOptions options = options_of("histogram", {});
+  options.features = {{.name = "hour", .kind = FeatureKind::time_of_day},
+                      {.name = "x1", .kind = FeatureKind::identity, .field = "x1"}};
+  records.time.resize(records.count);
+  const auto device = Device::cpu();
+  const auto timed = Model::fit(*device, schema, records, options);
+  EXPECT_EQ(timed->drift()->columns, std::vector<std::uint32_t>{2});
+}
+
 TEST(ModelFile, FeaturesOfAnotherWidthAreRefused) {
   // The detector of one model under the features of another.
   const auto two = fit(normal_rows(30, 2, 1), options_of("histogram", {}));

@@ -265,6 +265,27 @@ TEST(Model, ProgressNeverGoesBackAndEndsDone) {
     }
 }
 
+// Python ends a fit by throwing from its progress: Ctrl-C.
+TEST(Model, ProgressIsToldWhileCalibrationRowsAreScoredAndMayEndTheFit) {
+  struct Ended {};
+  const auto device = Device::cpu();
+  const Records records = records_of(normal_rows(50'000, 1, 9));
+  std::vector<double> told;
+  const auto fit_until = [&](std::size_t steps_max) {
+    told.clear();
+    Model::fit(*device, fields_of(1), records, options_of("histogram", {{"calibration", "0.4"}}),
+               [&](double done, std::string_view what) {
+                 if (what != "calibration rows scored") return;
+                 told.push_back(done);
+                 if (told.size() == steps_max) throw Ended{};
+               });
+  };
+  fit_until(100);
+  EXPECT_EQ(told.size(), 3u);  // pieces of 8192 rows, of 20,000
+  EXPECT_THROW(fit_until(2), Ended);
+  EXPECT_EQ(told.size(), 2u);
+}
+
 TEST(ModelScorer, RefusedRowsGetNoScoreAndAPValueOfOne) {
   const Table training = normal_rows(200, 3, 10), queries = queries_for(training, 11);
   const auto model = fit(training, options_of("nearest_neighbours", {}));

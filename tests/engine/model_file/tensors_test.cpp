@@ -130,5 +130,25 @@ TEST(Sha256, KnownAnswers) {
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+TEST(Tensors, SectionsAreNamesThatBeginAlike) {
+  TensorWriter part, whole;
+  const std::vector<float> values{1, 2}, other{3};
+  part.add("a", {2}, std::span(values));
+  part.metadata("kind", "first");
+  whole.add("a", {1}, std::span(other));
+  whole.add_section("members.0", part);
+  whole.add_section("members.01", part);
+  EXPECT_THROW(whole.add_section("members.0", part), std::invalid_argument);
+  const TensorReader reader(whole.bytes());
+  EXPECT_EQ(reader.floats("members.0.a"), values);
+  const TensorReader section = reader.section("members").section("0");
+  EXPECT_EQ(section.floats("a"), values);
+  EXPECT_EQ(section.metadata("kind"), "first");
+  EXPECT_EQ(reader.floats("a"), other);
+  const TensorReader nothing = reader.section("member");
+  EXPECT_FALSE(nothing.has("a"));
+  EXPECT_THROW(nothing.floats("a"), InvalidModel);
+}
+
 }  // namespace
 }  // namespace lanner::engine

@@ -1,81 +1,24 @@
 // The command line's contract, through the real binary: what it prints, where, and its exit status.
+#include "tests/host/cli/command_line.hpp"
+
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <random>
 #include <sstream>
 #include <string>
 
+namespace lanner::host {
 namespace {
 
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-struct Outcome {
-  int status;
-  std::string out, err;
-};
-
-class CommandLine : public ::testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("lanner-cli-" + std::to_string(::getpid()) + "-" +
-                                           ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path(name)) << text;
-    return path(name);
-  }
-
-  Outcome run(const std::string& arguments, const std::string& environment = "") const {
-    const std::string command =
-        environment + " " LANNER_BINARY_DIR "/bin/lanner " + arguments + " 2>" + path("stderr");
-    FILE* pipe = popen(command.c_str(), "r");
-    Outcome outcome;
-    std::array<char, 4096> buffer;
-    while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe))
-      outcome.out.append(buffer.data(), n);
-    const int status = pclose(pipe);
-    outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    std::stringstream err;
-    err << std::ifstream(path("stderr")).rdbuf();
-    outcome.err = err.str();
-    return outcome;
-  }
-
-  // Two correlated columns.
-  std::string rows(int n, const std::string& name = "rows.csv", const std::string& more = "") const {
-    std::mt19937 generator(7 + static_cast<unsigned>(n));
-    std::normal_distribution<double> normal;
-    std::ostringstream text;
-    text.precision(17);
-    text << "a,b\n";
-    for (int i = 0; i < n; ++i) {
-      const double a = normal(generator);
-      text << a << ',' << a + 0.1 * normal(generator) << '\n';
-    }
-    text << more;
-    return write(name, text.str());
-  }
-
-  fs::path folder_;
-};
-
 TEST_F(CommandLine, HelpHasAnExampleEverywhere) {
   for (const char* command :
-       {"fit", "score", "evaluate", "serve", "send", "listen", "check", "inspect", "devices"}) {
+       {"fit", "score", "evaluate", "series", "serve", "send", "listen", "check", "inspect", "devices"}) {
     const Outcome outcome = run(std::string(command) + " --help");
     EXPECT_EQ(outcome.status, 0) << command;
     EXPECT_THAT(outcome.out, HasSubstr("Example")) << command;
@@ -393,3 +336,4 @@ TEST_F(CommandLine, FeaturesOfAStreamThatHasLearnedAreThoseThatItLearnedWith) {
 }
 
 }  // namespace
+}  // namespace lanner::host

@@ -1,0 +1,364 @@
+#include "bindings/python/module/model.hpp"
+
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <initializer_list>
+#include <limits>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/python/module/devices.hpp"
+#include "bindings/python/module/events.hpp"
+#include "bindings/python/module/progress.hpp"
+#include "engine/model/model.hpp"
+#include "engine/model/round_trip.hpp"
+#include "kernels/arithmetic/environment.hpp"
+#include "kernels/tail/tail.hpp"
+
+namespace nb = nanobind;
+
+namespace lanner::python {
+namespace {
+
+constexpr std::size_t rows_a_piece = 8192, rows_a_piece_on_gpu = 65536;
+
+template <class T>
+using Vector = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
+template <class T>
+using Table = nb::ndarray<nb::numpy, T, nb::ndim<2>>;
+
+// The array owns the values.
+template <class Array, class T>
+Array to_numpy(std::vector<T> values, std::initializer_list<std::size_t> shape) {
+  auto* kept = new std::vector<T>(std::move(values));
+  const nb::capsule owner(kept, [](void* owned) noexcept { delete static_cast<std::vector<T>*>(owned); });
+  return Array(kept->data(), shape, owner);
+}
+template <class T>
+Vector<T> to_numpy(std::vector<T> values) {
+  const std::size_t count = values.size();
+  return to_numpy<Vector<T>>(std::move(values), {count});
+}
+
+void check_all_taken(const std::vector<engine::RowRefusal>& reasons) {
+  if (reasons.empty()) return;
+  std::string text = "row " + std::to_string(reasons[0].row) + ": " + reasons[0].reason;
+  if (reasons.size() > 1) text += " (and " + std::to_string(reasons.size() - 1) + " rows more)";
+  throw std::invalid_argument(text);
+}
+
+// Feature rows of records, a piece at a time and in their order, in memory that a device copies from.
+class Pieces {
+ public:
+  Pieces(const engine::FeaturePlan& plan, const engine::Records& records, Device& device, std::size_t most)
+      : plan_(plan),
+        records_(records),
+        size_(std::min(most, std::max<std::size_t>(records.count, 1))),
+        state_(plan.make_state()),
+        refused_(size_),
+        rows_(device.pinned<float>(size_ * plan.width())) {}
+
+  std::size_t rows_max() const { return size_; }
+  std::size_t begin() const { return begin_; }
+  double done() const { return static_cast<double>(end_) / static_cast<double>(records_.count); }
+  /// The next piece, [begin(), begin() + its count); false where there is none. Throws std::invalid_argument
+  /// where a row is refused.
+  bool next(Rows& rows) {
+    begin_ = end_;
+    if (begin_ >= records_.count) return false;
+    end_ = std::min(records_.count, begin_ + size_);
+    const MutableRows out{rows_.data(), end_ - begin_, plan_.width(), plan_.width()};
+    std::vector<engine::RowRefusal> reasons;
+    plan_.transform(records_, begin_, end_, state_.get(), out, std::span(refused_).first(out.count), reasons);
+    check_all_taken(reasons);
+    rows = out;
+    return true;
+  }
+
+ private:
+  const engine::FeaturePlan& plan_;
+  const engine::Records& records_;
+  std::size_t size_, begin_ = 0, end_ = 0;
+  std::unique_ptr<engine::FeatureState> state_;
+  std::vector<std::uint8_t> refused_;
+  Pinned<float> rows_;
+};
+
+struct Resident {
+  std::shared_ptr<Device> device;
+  engine::ModelScorer scorer;
+};
+
+struct Scored {
+  std::vector<float> scores;
+  std::vector<double> p_values;
+  std::vector<std::uint8_t> extrapolated;
+};
+
+Scored score(const Resident& resident, const engine::Records& records, const engine::Progress& progress) {
+  const FloatEnvironment environment;
+  const engine::ModelScorer& scorer = resident.scorer;
+  Device& device = *resident.device;
+  const bool on_gpu = device.backend() != Backend::cpu;
+  const std::size_t n = records.count;
+  Scored out{std::vector<float>(n), std::vector<double>(n), std::vector<std::uint8_t>(n)};
+  Pieces pieces(scorer.model().features(), records, device, on_gpu ? rows_a_piece_on_gpu : rows_a_piece);
+  Array<std::byte> workspace;
+  std::unique_ptr<engine::RoundTrip> trip;
+  if (on_gpu) {
+    trip = std::make_unique<engine::RoundTrip>(device);
+    trip->make_room(scorer, pieces.rows_max());
+  } else {
+    workspace = device.array<std::byte>(scorer.workspace_bytes(pieces.rows_max()));
+  }
+  Stream stream = device.stream();
+  for (Rows rows; pieces.next(rows); progress(pieces.done(), "score")) {
+    const std::span scores(out.scores.data() + pieces.begin(), rows.count);
+    const std::span p_values(out.p_values.data() + pieces.begin(), rows.count);
+    const std::span extrapolated(out.extrapolated.data() + pieces.begin(), rows.count);
+    if (on_gpu) {
+      trip->begin(scorer, rows);
+      trip->wait();
+      std::ranges::copy(trip->scores(), scores.begin());
+      std::ranges::copy(trip->p_values(), p_values.begin());
+      std::ranges::copy(trip->extrapolated(), extrapolated.begin());
+    } else {
+      scorer.score(stream, rows, {}, workspace.span(), scores, p_values, extrapolated);
+    }
+  }
+  return out;
+}
+
+std::vector<float> contributions(const Resident& resident, const engine::Records& records,
+                                 const engine::Progress& progress) {
+  const FloatEnvironment environment;
+  const engine::Scorer& scorer = resident.scorer.scorer();
+  Device& device = *resident.device;
+  const std::size_t width = scorer.width();
+  std::vector<float> out(records.count * width);
+  Pieces pieces(resident.scorer.model().features(), records, device, rows_a_piece);
+  auto workspace = device.array<std::byte>(scorer.workspace_bytes(pieces.rows_max()));
+  Stream stream = device.stream();
+  for (Rows rows; pieces.next(rows); progress(pieces.done(), "explain"))
+    scorer.contributions(stream, rows, workspace.span(),
+                         {out.data() + pieces.begin() * width, rows.count, width, width});
+  return out;
+}
+
+// Floats in their order as integers in theirs.
+float float_at(std::int32_t place) {
+  return std::bit_cast<float>(place >= 0 ? place : std::numeric_limits<std::int32_t>::min() - place);
+}
+std::int32_t place_of(float value) {
+  const auto bits = std::bit_cast<std::int32_t>(value);
+  return bits >= 0 ? bits : std::numeric_limits<std::int32_t>::min() - bits;
+}
+
+// p-values fall as scores rise, so that the least score with p <= rate is found by halving.
+float least_score(Device& device, const tail::Calibration& calibration, double rate) {
+  const FloatEnvironment environment;
+  const auto resident = tail::make_tail(device, calibration);
+  Stream stream = device.stream();
+  const auto reached = [&](std::int32_t place) {
+    const float score = float_at(place);
+    double p_value = 1;
+    std::uint8_t extrapolated = 0;
+    tail::p_values(stream, *resident, {&score, 1}, {&p_value, 1}, {&extrapolated, 1});
+    return p_value <= rate;
+  };
+  std::int64_t least = place_of(std::numeric_limits<float>::lowest());
+  std::int64_t most = place_of(std::numeric_limits<float>::max());
+  if (!reached(static_cast<std::int32_t>(most))) return std::numeric_limits<float>::infinity();
+  while (least < most) {
+    const std::int64_t middle = least + (most - least) / 2;
+    if (reached(static_cast<std::int32_t>(middle)))
+      most = middle;
+    else
+      least = middle + 1;
+  }
+  return float_at(static_cast<std::int32_t>(least));
+}
+
+class Model {
+ public:
+  explicit Model(std::shared_ptr<const engine::Model> model) : model_(std::move(model)) {}
+
+  static Model fit(const Events& events, const std::string& detector,
+                   const std::map<std::string, std::string>& settings, const std::vector<std::string>& fields,
+                   std::uint64_t seed, const std::string& name, const std::string& device,
+                   const nb::object& progress) {
+    engine::FitOptions options;
+    options.detector = detector;
+    options.settings = settings;
+    options.seed = seed;
+    options.name = name;
+    engine::Schema schema;
+    for (const std::string& field : fields) schema.fields.push_back({field, engine::ColumnKind::number});
+    const auto cpu = device_named("cpu");
+    std::shared_ptr<Device> gpu;
+    if (device != "cpu") gpu = device_named(device);
+    options.gpu = gpu.get();
+    nb::gil_scoped_release release;
+    const FloatEnvironment environment;
+    return Model(engine::Model::fit(*cpu, schema, events.records(), options, progress_to(progress)));
+  }
+
+  static Model from_bytes(const nb::bytes& bytes) {
+    std::vector<std::byte> copy(bytes.size());
+    std::memcpy(copy.data(), bytes.data(), bytes.size());
+    nb::gil_scoped_release release;
+    return Model(engine::Model::from_bytes(std::move(copy)));
+  }
+  static Model load(const std::string& path) {
+    nb::gil_scoped_release release;
+    return Model(engine::Model::load(path));
+  }
+  void save(const std::string& path) const {
+    nb::gil_scoped_release release;
+    model_->save(path);
+  }
+  nb::bytes bytes() const { return nb::bytes(model_->bytes().data(), model_->bytes().size()); }
+  const engine::Model& data() const { return *model_; }
+
+  nb::tuple score(const Events& events, const std::string& device, const nb::object& progress) {
+    const auto on_device = resident(device);
+    Scored scored;
+    {
+      nb::gil_scoped_release release;
+      scored = python::score(*on_device, events.records(), progress_to(progress));
+    }
+    return nb::make_tuple(to_numpy(std::move(scored.scores)), to_numpy(std::move(scored.p_values)),
+                          to_numpy(std::move(scored.extrapolated)));
+  }
+  // On the CPU always: explanations are wanted for few rows.
+  Table<float> contributions(const Events& events, const nb::object& progress) {
+    const auto on_cpu = resident("cpu");
+    std::vector<float> parts;
+    {
+      nb::gil_scoped_release release;
+      parts = python::contributions(*on_cpu, events.records(), progress_to(progress));
+    }
+    return to_numpy<Table<float>>(std::move(parts), {events.count(), model_->features().width()});
+  }
+  float base() { return resident("cpu")->scorer.scorer().base(); }
+  Vector<float> leave_one_out_scores() const {
+    const auto cpu = device_named("cpu");
+    std::vector<float> scores;
+    {
+      nb::gil_scoped_release release;
+      const FloatEnvironment environment;
+      scores = model_->fitted().leave_one_out_scores(*cpu);
+    }
+    return to_numpy(std::move(scores));
+  }
+  float least_score(double rate) const {
+    if (!model_->calibration()) return std::numeric_limits<float>::infinity();
+    return python::least_score(*device_named("cpu"), *model_->calibration(), rate);
+  }
+
+ private:
+  std::shared_ptr<const Resident> resident(const std::string& name) {
+    auto device = device_named(name);
+    if (const auto& found = residents_[name]; found && found->device == device) return found;
+    std::shared_ptr<const Resident> made;
+    {
+      nb::gil_scoped_release release;
+      const FloatEnvironment environment;
+      made.reset(new Resident{device, {model_, *device}});
+    }
+    return residents_[name] = std::move(made);
+  }
+
+  std::shared_ptr<const engine::Model> model_;
+  std::map<std::string, std::shared_ptr<const Resident>> residents_;  // by device; the GIL guards it
+};
+
+std::vector<std::pair<std::string, std::string>> fields_of(const Model& model) {
+  std::vector<std::pair<std::string, std::string>> fields;
+  for (const auto& field : model.data().features().schema().fields)
+    fields.emplace_back(field.name, field.kind == engine::ColumnKind::text ? "text" : "number");
+  return fields;
+}
+
+}  // namespace
+
+void add_model(nb::module_& module) {
+  nb::class_<Events>(module, "Events", "Rows to fit on or to score.")
+      .def(nb::init<Matrix>(), nb::arg("rows").noconvert(),
+           "rows: float32 or float64 [n, d], C-contiguous, on the CPU; viewed in place.")
+      .def(nb::init<std::size_t, const nb::list&, const std::optional<nb::list>&,
+                    const std::optional<Times>&>(),
+           nb::arg("count"), nb::arg("columns"), nb::arg("entity").none() = nb::none(),
+           nb::arg("time").none() = nb::none(),
+           "columns: one a field; float64 [n], or a list of n strings or None. time: int64 [n], ns since "
+           "1970.")
+      .def("__len__", &Events::count)
+      .def_prop_ro("address", &Events::address, "Where the rows lie that are viewed.");
+
+  nb::class_<Model>(module, "Model", "A fitted detector, its features and calibration: immutable.")
+      .def_static("fit", &Model::fit, nb::arg("events"), nb::arg("detector"), nb::arg("settings"),
+                  nb::arg("fields"), nb::arg("seed") = 1, nb::arg("name") = "model",
+                  nb::arg("device") = "cpu", nb::arg("progress").none() = nb::none())
+      .def_static("from_bytes", &Model::from_bytes, nb::arg("bytes"))
+      .def_static("load", &Model::load, nb::arg("path"))
+      .def("save", &Model::save, nb::arg("path"))
+      .def("to_bytes", &Model::bytes, "The model file's bytes.")
+      .def("score", &Model::score, nb::arg("events"), nb::arg("device") = "cpu",
+           nb::arg("progress").none() = nb::none(),
+           "scores float32 [n], p-values float64 [n], extrapolated uint8 [n].")
+      .def("contributions", &Model::contributions, nb::arg("events"), nb::arg("progress").none() = nb::none(),
+           "float32 [n, width].")
+      .def("base", &Model::base, "What contributions are added to, to make a score.")
+      .def("leave_one_out_scores", &Model::leave_one_out_scores,
+           "Of the rows fitted on, float32 [n]; empty where the method has none.")
+      .def("least_score", &Model::least_score, nb::arg("rate"),
+           "The least score with a p-value of at most `rate`; inf where there is none.")
+      .def_prop_ro("name", [](const Model& model) { return model.data().name(); })
+      .def_prop_ro("hash", [](const Model& model) { return model.data().hash(); })
+      .def_prop_ro("detector", [](const Model& model) { return model.data().detector().name; })
+      .def_prop_ro("settings", [](const Model& model) { return model.data().settings().values(); })
+      .def_prop_ro("provenance", [](const Model& model) { return model.data().provenance(); })
+      .def_prop_ro("fields", &fields_of, "Of its events: (name, 'number' or 'text').")
+      .def_prop_ro("entity", [](const Model& model) { return model.data().features().schema().entity; })
+      .def_prop_ro("time", [](const Model& model) { return model.data().features().schema().time; })
+      .def_prop_ro(
+          "columns",
+          [](const Model& model) {
+            const auto names = model.data().features().column_names();
+            return std::vector<std::string>(names.begin(), names.end());
+          },
+          "Names of the features that contributions are of.")
+      .def_prop_ro(
+          "takes_missing",
+          [](const Model& model) {
+            const auto specs = model.data().features().specs();
+            return std::any_of(specs.begin(), specs.end(),
+                               [](const auto& spec) { return spec.missing != engine::Missing::refuse; });
+          },
+          "Whether any feature has a value for what is missing.")
+      .def_prop_ro(
+          "calibration_scores",
+          [](const Model& model) {
+            const auto& calibration = model.data().calibration();
+            return to_numpy(calibration ? calibration->scores : std::vector<float>());
+          },
+          nb::rv_policy::move, "Ascending, float32; empty without calibration.")
+      .def("__getstate__", &Model::bytes)
+      .def("__setstate__",
+           [](Model& model, const nb::bytes& bytes) { new (&model) Model(Model::from_bytes(bytes)); });
+}
+
+}  // namespace lanner::python

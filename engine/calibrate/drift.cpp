@@ -1,0 +1,308 @@
+// The n calibration values of a column cut the line into n + 1 gaps, and under exchangeability the next value
+// falls into each with equal chance. A bin is a whole number of neighbouring gaps; after N events of which
+// N_b fell into bin b, the chance of b is (gaps_b + N_b) / (n + 1 + N), exactly: a Polya urn. So
+//   p = (gaps + events below the bin + u (gaps + events in it)) / (n + 1 + N),  u uniform by a hash
+// are independent and uniform, whatever the column's distribution, and
+//   capital <- (capital + what wakes) (1 + e (p - 1/2)),  e = -1, -1/2, 1/2, 1
+// bets against it. Of each e's share of 1, all asleep at first, 1 / ((k + 1)(k + 2)) wakes evenly over the
+// k-th of ever longer stretches of looks, 1024, 2048, ...: there is always fresh capital for a drift that
+// begins now. It is a test martingale, so its chance of ever reaching L is at most 1 / L (Ville 1939), and
+// the limits' inverses sum to drift_error. A sum and not the mean of the martingales, which need not be one:
+// each is a martingale in the past of its own column alone.
+//
+// Only additions, multiplications and divisions, so that a replay on another machine gives the same bits.
+#include "engine/calibrate/drift.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <utility>
+
+namespace lanner::engine {
+namespace {
+
+constexpr std::size_t edges_each = drift_bins - 1;
+constexpr std::size_t reference_rows_max = 100'000;
+constexpr std::size_t beyond_one_in = 50;
+// A feature is looked at in one row of four, which is soon enough and costs less; the score in one of 32 (of
+// eight where no feature is watched), so that some hundred anomalies in a row pass as what they are.
+constexpr std::size_t feature_every = 4, score_every_with_features = 32, score_every_alone = 8;
+constexpr std::array<double, 4> stakes{-1, -0.5, 0.5, 1};
+// With the smallest stake a column whose ranks are off by less than 2 points on average gains nothing.
+constexpr std::uint64_t first_stretch = 1024;
+constexpr std::uint64_t recent_looks = 1024;  // after so many, those before count half
+
+/// SplitMix64's finaliser (Steele et al. 2014) over the number of a row and the place of a column.
+std::uint64_t random_bits(std::uint64_t row, std::uint64_t column) {
+  std::uint64_t z = (row + 1) * 0x9E3779B97F4A7C15u + (column + 1) * 0xD1B54A32D192ED03u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+std::uint32_t tie_of(std::uint64_t random) {
+  return static_cast<std::uint32_t>(random >> 32);
+}
+/// In (0, 1), of the bits that tie_of leaves.
+double uniform_of(std::uint64_t random) {
+  return (static_cast<double>(static_cast<std::uint32_t>(random)) + 0.5) * 0x1p-32;
+}
+
+/// What wakes for each stake at a look, the first being 0.
+double waking(std::uint64_t look) {
+  const auto k = static_cast<int>(std::bit_width(look / first_stretch + 1)) - 1;
+  const double stretch = static_cast<double>(first_stretch << k);
+  return 1 / (static_cast<double>(k + 1) * static_cast<double>(k + 2) * stretch *
+              static_cast<double>(stakes.size()));
+}
+
+/// Which gap the i-th edge is the end of, of `rows` + 1.
+std::uint64_t gaps_below(std::uint64_t rows, std::size_t edge) {
+  return edge * (rows + 1) / drift_bins;
+}
+std::uint64_t ordinary_rows(std::uint64_t rows) {
+  return rows - rows / beyond_one_in;
+}
+
+using Ranked = std::pair<float, std::uint32_t>;
+
+/// The value of a calibration row with a random number of its own.
+Ranked ranked(float value, std::uint64_t row, std::size_t column) {
+  return {value + 0.0f, tie_of(random_bits(row, column))};
+}
+
+/// Where the numbers of calibration rows begin: other scores, other random numbers, and none of an event's.
+std::uint64_t first_row_number(std::span<const float> scores) {
+  std::uint64_t number = 0;
+  for (const float score : scores) number = random_bits(number, std::bit_cast<std::uint32_t>(score + 0.0f));
+  return number | (std::uint64_t{1} << 63);
+}
+
+void add_edges(std::vector<Ranked>& column, DriftEdges& edges) {
+  std::sort(column.begin(), column.end());
+  for (std::size_t edge = 1; edge < drift_bins; ++edge) {
+    const auto [value, tie] = column[gaps_below(column.size(), edge) - 1];
+    edges.values.push_back(value);
+    edges.ties.push_back(tie);
+  }
+}
+
+}  // namespace
+
+std::optional<DriftReference> drift_reference(Rows rows, std::span<const float> scores,
+                                              std::span<const std::uint32_t> columns) {
+  if (scores.size() != rows.count) throw std::invalid_argument("drift: as many scores as rows are needed");
+  if (rows.count < drift_rows_min) return std::nullopt;
+  DriftReference reference;
+  reference.rows = std::min(rows.count, reference_rows_max);
+  reference.columns.assign(columns.begin(), columns.end());
+  const auto taken = [&](std::size_t i) { return i * rows.count / reference.rows; };
+
+  const std::uint64_t first = first_row_number(scores);
+  std::vector<Ranked> score(reference.rows), sorted;
+  for (std::size_t i = 0; i < score.size(); ++i) score[i] = ranked(scores[taken(i)], first + i, 0);
+  sorted = score;
+  add_edges(sorted, reference.edges);
+  const std::uint64_t ordinary = ordinary_rows(reference.rows);
+  std::tie(reference.beyond, reference.beyond_tie) = sorted[ordinary];
+  std::vector<Ranked> column;
+  for (std::size_t c = 0; c < columns.size(); ++c) {
+    column.clear();
+    for (std::size_t i = 0; i < score.size(); ++i)
+      if (score[i] < sorted[ordinary])
+        column.push_back(ranked(rows.row(taken(i))[columns[c]], first + i, c + 1));
+    // Two scores can only be equal with their random numbers where these collide.
+    while (column.size() < ordinary) column.push_back(column.back());
+    add_edges(column, reference.edges);
+  }
+  return reference;
+}
+
+void validate(const DriftReference& reference, std::size_t width) {
+  const auto wrong = [](const std::string& what) { throw std::invalid_argument("drift." + what); };
+  if (reference.rows < drift_rows_min || reference.rows > reference_rows_max)
+    wrong("rows: found " + std::to_string(reference.rows) + ", allowed 50 to 100000");
+  for (std::size_t i = 0; i < reference.columns.size(); ++i)
+    if (reference.columns[i] >= width || (i > 0 && reference.columns[i] <= reference.columns[i - 1]))
+      wrong("columns: found columns that are not ascending or not there");
+  const auto& [values, ties] = reference.edges;
+  const std::size_t wanted = (reference.columns.size() + 1) * edges_each;
+  if (values.size() != wanted || ties.size() != wanted)
+    wrong("edges: found " + std::to_string(values.size()) + ", allowed " + std::to_string(wanted));
+  if (!std::isfinite(reference.beyond)) wrong("beyond: found no number");
+  for (std::size_t i = 0; i < wanted; ++i) {
+    if (!std::isfinite(values[i])) wrong("edges: found no number");
+    if (i % edges_each != 0 && Ranked(values[i], ties[i]) < Ranked(values[i - 1], ties[i - 1]))
+      wrong("edges: found edges that are not ascending");
+  }
+}
+
+RankUrn::RankUrn(std::span<const float> edges, std::span<const std::uint32_t> ties, std::uint64_t rows)
+    : rows_(rows) {
+  std::copy_n(edges.begin(), edges_each, edges_.begin());
+  std::copy_n(ties.begin(), edges_each, ties_.begin());
+  edges_.back() = std::numeric_limits<float>::infinity();
+  ties_.back() = std::numeric_limits<std::uint32_t>::max();
+  for (std::size_t bin = 0; bin < drift_bins; ++bin) cumulative_[bin] = gaps_to(bin);
+}
+
+std::uint64_t RankUrn::gaps_to(std::size_t bin) const {
+  return gaps_below(rows_, bin + 1);
+}
+
+RankUrn::Rank RankUrn::next(float value, std::uint64_t random) {
+  std::uint32_t bin = 0;
+  for (std::size_t i = 0; i < drift_bins; ++i) bin += edges_[i] < value;
+  while (edges_[bin] == value && ties_[bin] < tie_of(random)) ++bin;
+  const std::uint64_t below = bin == 0 ? 0 : cumulative_[bin - 1];
+  const auto inside = static_cast<double>(cumulative_[bin] - below);
+  const double p = (static_cast<double>(below) + uniform_of(random) * inside) /
+                   static_cast<double>(cumulative_[drift_bins - 1]);
+  for (std::size_t i = 0; i < drift_bins; ++i) cumulative_[i] += i >= bin;
+  return {bin, p};
+}
+
+std::array<std::uint64_t, drift_bins> RankUrn::counts() const {
+  std::array<std::uint64_t, drift_bins> counts;
+  for (std::size_t bin = 0; bin < drift_bins; ++bin) counts[bin] = cumulative_[bin] - gaps_to(bin);
+  return counts;
+}
+
+void RankUrn::restore(const std::array<std::uint64_t, drift_bins>& counts) {
+  if (!std::is_sorted(counts.begin(), counts.end()))
+    throw std::invalid_argument("drift: counts that don't ascend");
+  for (std::size_t bin = 0; bin < drift_bins; ++bin) cumulative_[bin] = gaps_to(bin) + counts[bin];
+}
+
+DriftWatch::DriftWatch(std::shared_ptr<const DriftReference> reference)
+    : reference_(std::move(reference)),
+      score_every_(reference_->columns.empty() ? score_every_alone : score_every_with_features) {
+  const std::size_t features = reference_->columns.size();
+  columns_.reserve(features + 1);
+  for (std::size_t i = 0; i <= features; ++i) {
+    const std::span values(reference_->edges.values.data() + i * edges_each, edges_each);
+    const std::span ties(reference_->edges.ties.data() + i * edges_each, edges_each);
+    // Half of the allowed error is the score's, half the features'.
+    const double share = features == 0 ? 1 : i == 0 ? 0.5 : 0.5 / static_cast<double>(features);
+    const std::uint64_t rows = i == 0 ? reference_->rows : ordinary_rows(reference_->rows);
+    columns_.push_back({RankUrn(values, ties, rows), 1 / (drift_error * share)});
+  }
+}
+
+std::uint64_t DriftWatch::looks(std::size_t watched) const {
+  return watched == 0 ? (events_ + score_every_ - 1) / score_every_
+                      : (ordinary_ + feature_every - 1 - (watched - 1) % feature_every) / feature_every;
+}
+
+/// Whether the capital has reached its limit.
+bool DriftWatch::Column::bet(double p, double wakes) {
+  double sum = 0;
+  for (std::size_t i = 0; i < bets; ++i) {
+    capital[i] = (capital[i] + wakes) * (1 + stakes[i] * (p - 0.5));
+    sum += capital[i];
+  }
+  return sum >= limit;
+}
+
+void DriftWatch::look(std::size_t watched, float value, std::uint64_t random, std::uint64_t look,
+                      double wakes) {
+  Column& column = columns_[watched];
+  if (look % recent_looks == 0)
+    for (std::uint32_t& count : column.recent) count /= 2;
+  const auto [bin, p] = column.urn.next(value, random);
+  ++column.recent[bin];
+  // What has been withdrawn stays so: from then on only distances are kept up to date.
+  if (withdrawn() || !column.bet(p, wakes)) return;
+  withdrawn_at_ = events_ + 1;
+  cause_ = watched;
+}
+
+std::size_t DriftWatch::watch(Rows rows, std::span<const float> scores,
+                              std::span<const std::uint8_t> refused) {
+  if (scores.size() != rows.count || (!refused.empty() && refused.size() != rows.count))
+    throw std::invalid_argument("drift: spans of different lengths");
+  std::size_t first = withdrawn() ? 0 : rows.count;
+  const Ranked beyond{reference_->beyond, reference_->beyond_tie};
+  for (std::size_t i = 0; i < rows.count; ++i) {
+    if (!refused.empty() && refused[i]) continue;
+    const std::uint64_t random = random_bits(events_, 0);
+    if (events_ % score_every_ == 0) {
+      const std::uint64_t number = events_ / score_every_;
+      look(0, scores[i], random, number, waking(number));
+    }
+    if (Ranked(scores[i], tie_of(random)) < beyond) {
+      const std::uint64_t number = ordinary_ / feature_every;
+      const double wakes = waking(number);
+      const float* const row = rows.row(i);
+      for (std::size_t c = 1 + ordinary_ % feature_every; c < columns_.size(); c += feature_every)
+        look(c, row[reference_->columns[c - 1]], random_bits(events_, c), number, wakes);
+      ++ordinary_;
+    }
+    ++events_;
+    if (withdrawn() && first == rows.count) first = i;
+  }
+  return first;
+}
+
+double DriftWatch::distance(std::size_t watched) const {
+  const Column& column = columns_[watched];
+  std::uint64_t total = 0;
+  for (const std::uint32_t count : column.recent) total += count;
+  if (total == 0) return 0;
+  const auto all = static_cast<double>(column.urn.gaps_to(drift_bins - 1));
+  std::uint64_t below = 0;
+  double distance = 0;
+  for (std::size_t bin = 0; bin < drift_bins; ++bin) {
+    below += column.recent[bin];
+    distance = std::max(distance, std::abs(static_cast<double>(below) / static_cast<double>(total) -
+                                           static_cast<double>(column.urn.gaps_to(bin)) / all));
+  }
+  return distance;
+}
+
+std::vector<double> DriftWatch::state() const {
+  std::vector<double> state{static_cast<double>(events_), static_cast<double>(ordinary_),
+                            static_cast<double>(withdrawn_at_), static_cast<double>(cause_)};
+  for (const Column& column : columns_) {
+    for (const std::uint64_t count : column.urn.counts()) state.push_back(static_cast<double>(count));
+    state.insert(state.end(), column.capital.begin(), column.capital.end());
+    state.insert(state.end(), column.recent.begin(), column.recent.end());
+  }
+  return state;
+}
+
+void DriftWatch::restore(std::span<const double> state) {
+  const auto expect = [](bool right) {
+    if (!right) throw std::invalid_argument("that is no state of this drift watch");
+  };
+  const auto whole = [&](double value, double most) {
+    expect(value >= 0 && value <= most && std::floor(value) == value);
+    return static_cast<std::uint64_t>(value);
+  };
+  expect(state.size() == 4 + columns_.size() * (2 * drift_bins + bets));
+  DriftWatch fresh(reference_);
+  fresh.events_ = whole(state[0], 0x1p53);
+  fresh.ordinary_ = whole(state[1], state[0]);
+  fresh.withdrawn_at_ = whole(state[2], state[0]);
+  fresh.cause_ = whole(state[3], static_cast<double>(columns_.size() - 1));
+  const double* from = state.data() + 4;
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    Column& column = fresh.columns_[i];
+    std::array<std::uint64_t, drift_bins> counts;
+    for (std::uint64_t& count : counts) count = whole(*from++, 0x1p53);
+    column.urn.restore(counts);
+    expect(column.urn.seen() == fresh.looks(i));
+    for (double& capital : column.capital) {
+      expect(*from >= 0 && *from <= std::numeric_limits<float>::max());
+      capital = *from++;
+    }
+    for (std::uint32_t& count : column.recent)
+      count = static_cast<std::uint32_t>(whole(*from++, 2 * static_cast<double>(recent_looks)));
+  }
+  *this = std::move(fresh);
+}
+
+}  // namespace lanner::engine

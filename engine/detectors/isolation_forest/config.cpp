@@ -1,0 +1,74 @@
+// What can be set, and fitting: trees grown on samples of the rows.
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "engine/detectors/isolation_forest/grow.hpp"
+#include "engine/detectors/isolation_forest/isolation_forest.hpp"
+#include "engine/detectors/isolation_forest/model.hpp"
+#include "engine/detectors/references.hpp"
+
+namespace lanner::engine::isolation_forest {
+namespace {
+
+std::span<const Parameter> parameters() {
+  static const std::vector<Parameter> table = {
+      {"trees",
+       Kind::integer,
+       "100",
+       "How many trees; more make the score steadier and scoring slower",
+       {},
+       1,
+       100000},
+      {"samples",
+       Kind::count_or_share,
+       "256",
+       "Rows that each tree is grown on, or the share of the training rows",
+       {},
+       1,
+       1e8},
+      {"features",
+       Kind::count_or_share,
+       "all",
+       "Features that each tree may split, drawn for each, or the share of them",
+       {"all"},
+       1,
+       1e6},
+  };
+  return table;
+}
+
+std::size_t of(double count_or_share, std::size_t all) {
+  const double count =
+      count_or_share < 1 ? std::round(count_or_share * static_cast<double>(all)) : count_or_share;
+  return static_cast<std::size_t>(std::max(count, 1.0));
+}
+
+std::shared_ptr<const Fitted> fit(const FitRequest& request) {
+  check_training_rows(request.rows);
+  const Settings& settings = request.settings;
+  Growing growing;
+  growing.trees = static_cast<std::size_t>(settings.integer("trees"));
+  growing.samples = of(settings.number("samples"), request.rows.count);
+  if (!settings.is("features", "all")) growing.features = of(settings.number("features"), request.rows.width);
+  growing.seed = request.seed;
+  Grown grown = grow(request.device, request.rows, growing, request.progress);
+  return std::make_shared<Model>(std::make_shared<const Grown>(std::move(grown)));
+}
+
+}  // namespace
+
+Detector detector() {
+  return {"isolation_forest",
+          "How few random splits it takes to set a row apart from the training rows.",
+          "Liu, Ting & Zhou 2008, Isolation Forest",
+          parameters(),
+          fit,
+          [](const TensorReader& reader, const Settings&) -> std::shared_ptr<const Fitted> {
+            return Model::load(reader);
+          }};
+}
+
+}  // namespace lanner::engine::isolation_forest

@@ -1,0 +1,44 @@
+// Scores rows by 2^(-E / c(samples)), E being the mean length of a row's paths: near 1 for what is set apart
+// at once, about 0.5 for the ordinary (Liu, Ting & Zhou 2008, section 4).
+//
+// Contributions: path attribution. Each split moves the length that a row is expected to be given from the
+// mean over the training rows of its node to that of the child where the row goes; what the splits on feature
+// j move, over all trees, is a[j] (as Saabas 2014 attributes a tree's prediction), and so is what an unseen
+// value of j takes off. So the a add up, exactly, to E - E0, where E0 is the mean at the roots. The base is
+// the score of E0, and a[j] is carried over to the score by the mean slope between E0 and E, which is
+// Aumann-Shapley's for a function of one sum: contribution[j] = a[j] (score(E) - score(E0)) / (E - E0), or
+// a[j] score'(E) where they are equal. What float32 rounding leaves is shared out by the sizes of the a.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "engine/detectors/detector.hpp"
+#include "engine/detectors/isolation_forest/grow.hpp"
+#include "kernels/forest/forest.hpp"
+
+namespace lanner::engine::isolation_forest {
+
+class IsolationScorer final : public Scorer {
+ public:
+  IsolationScorer(Device&, std::shared_ptr<const Grown>);
+
+  std::size_t width() const override { return forest_->width(); }
+  std::size_t workspace_bytes(std::size_t rows_max) const override;
+  void score(Stream&, Rows rows, std::span<std::byte> workspace, std::span<float> scores) const override;
+  void contributions(Stream&, Rows rows, std::span<std::byte> workspace, MutableRows out) const override;
+  float base() const override;
+
+ private:
+  /// moved [width], and what the row is given in all, in lengths summed over the trees: exact.
+  double attribute(const float* row, std::span<double> moved) const;
+  double score_of(double length) const;
+  void split(const float* row, std::span<double> moved, float* out) const;
+
+  std::shared_ptr<const Grown> grown_;
+  std::shared_ptr<const forest::ResidentForest> forest_;
+  double expected_ = 0;  ///< E0, summed over the trees
+  std::size_t threads_;
+};
+
+}  // namespace lanner::engine::isolation_forest
