@@ -14,6 +14,9 @@ set(LANNER_TEST_SLOWDOWN 1)
 if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=([a-z]+)")
   add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>")  # GCC 12's own std::regex trips it
   set(LANNER_TEST_SLOWDOWN 8)
+  if(CMAKE_MATCH_1 STREQUAL "thread")
+    set(LANNER_TEST_SLOWDOWN 24)
+  endif()
   set(LANNER_TEST_ENVIRONMENT
     "LANNER_SANITIZER=${CMAKE_MATCH_1}"
     "ASAN_OPTIONS=exitcode=66:check_initialization_order=1:strict_string_checks=1:detect_stack_use_after_return=1"

@@ -1,9 +1,11 @@
 """lanner.Client and lanner.Subscriber against a real `lanner serve`."""
 
+import gc
 import json
 import tempfile
 import time
 import unittest
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +146,15 @@ class Wire(unittest.TestCase):
             lanner.Subscriber(nowhere).ready(0.2)
         with self.assertRaisesRegex(ValueError, "acked or lossy"):
             lanner.Client(nowhere, "s", delivery="maybe")
+
+    def test_it_leaves_no_socket_open(self):
+        with Host(model, streams=STREAMS, results=False) as host, warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            with lanner.Client(host.acked, "s") as client:
+                client.send(rows.normal(100))
+            del client
+            gc.collect()
+        self.assertEqual([str(warning.message) for warning in found], [])
 
     def test_lossy(self):
         with Host(model, streams=STREAMS, results=False) as host:

@@ -19,7 +19,8 @@ namespace lanner::engine {
 namespace {
 
 // An emulated GPU takes its time: of the widest set fewer rows.
-constexpr std::size_t training_max = 2000, training_values_max = 600'000, query_max = 200;
+constexpr std::size_t training_max = 2000, training_values_max = 600'000;
+constexpr std::size_t query_max = 200, query_values_max = 60'000;
 
 std::vector<std::string> sets() {
   std::vector<std::string> names;
@@ -49,7 +50,8 @@ Drawn drawn_from(const std::string& set) {
   Drawn drawn;
   drawn.width = all.columns;
   const std::size_t training = std::min({training_max, training_values_max / all.columns, all.rows * 4 / 5});
-  for (std::size_t i = 0; i < std::min(training + query_max, all.rows); ++i) {
+  const std::size_t queries = std::min(query_max, query_values_max / all.columns);
+  for (std::size_t i = 0; i < std::min(training + queries, all.rows); ++i) {
     const float* row = &all.values[order[i] * all.columns];
     auto& part = i < training ? drawn.training : drawn.queries;
     part.insert(part.end(), row, row + all.columns);
