@@ -161,7 +161,7 @@ RankUrn::Rank RankUrn::next(float value, std::uint64_t random) {
   const auto inside = static_cast<double>(cumulative_[bin] - below);
   const double p = (static_cast<double>(below) + uniform_of(random) * inside) /
                    static_cast<double>(cumulative_[drift_bins - 1]);
-  for (std::size_t i = 0; i < drift_bins; ++i) cumulative_[i] += i >= bin;
+  for (std::size_t i = bin; i < drift_bins; ++i) ++cumulative_[i];
   return {bin, p};
 }
 

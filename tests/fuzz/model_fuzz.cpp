@@ -22,6 +22,10 @@ TEST(File, Model) {
           engine::testing::fit(training, engine::testing::options_of(
                                              detector, {{"calibration", calibration}, {"scale", "standard"}}))
               ->bytes());
+  // Enough calibration rows to watch for drift.
+  corpus.push_back(engine::testing::fit(engine::testing::normal_rows(100, 2, 1),
+                                        engine::testing::options_of("histogram", {{"calibration", "0.6"}}))
+                       ->bytes());
   constexpr std::string_view words[] = {"{",
                                         "}",
                                         "[",

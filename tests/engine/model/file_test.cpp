@@ -129,8 +129,13 @@ TEST(ModelFile, WhatIsWatchedForDrift) {
   schema.time = "at";
   Records records = records_of(normal_rows(400, 2, 1));
   FitOptions options = options_of("histogram", {});
-  options.features = {{.name = "hour", .kind = FeatureKind::time_of_day},
-                      {.name = "x1", .kind = FeatureKind::identity, .field = "x1"}};
+  for (const auto& [name, kind] :
+       {std::pair{"hour", FeatureKind::time_of_day}, {"x1", FeatureKind::identity}}) {
+    FeatureSpec& spec = options.features.emplace_back();
+    spec.name = name;
+    spec.kind = kind;
+    if (kind == FeatureKind::identity) spec.field = name;
+  }
   records.time.resize(records.count);
   const auto device = Device::cpu();
   const auto timed = Model::fit(*device, schema, records, options);

@@ -57,6 +57,9 @@ Direct directly(Device& device, std::shared_ptr<const engine::Model> model, cons
   scorer.score(stream, {features.data(), n, width, width}, refused, workspace.span(), out.score, out.p_value,
                extrapolated);
   engine::Decider(rule).decide(out.p_value, extrapolated, refused, {}, out.threshold, out.flag);
+  engine::DriftWatch drift(model->drift());
+  for (std::size_t i = drift.watch({features.data(), n, width, width}, out.score, refused); i < n; ++i)
+    out.flag[i] |= engine::flag_withdrawn;
   return out;
 }
 
