@@ -67,12 +67,15 @@ class ReconstructionScorer final : public Scorer {
 class SquaredLengthScorer final : public Scorer {
  public:
   SquaredLengthScorer(Device& device, std::shared_ptr<const mlp::Network> network)
-      : plain_(std::move(network)), network_(mlp::make_resident(device, *plain_)) {}
+      : threads_(device.threads()),
+        plain_(std::move(network)),
+        network_(mlp::make_resident(device, *plain_)) {}
 
   std::size_t width() const override { return network_->inputs(); }
   float base() const override { return 0; }
   std::size_t workspace_bytes(std::size_t rows_max) const override {
-    return workspace_alignment + piece_bytes<float>(rows_max) + network_->workspace_bytes(rows_max);
+    return workspace_alignment + piece_bytes<float>(rows_max) + piece_bytes<double>(threads_ * width()) +
+           network_->workspace_bytes(rows_max);
   }
 
   void score(Stream& stream, Rows rows, std::span<std::byte> workspace,
@@ -87,16 +90,17 @@ class SquaredLengthScorer final : public Scorer {
     if (rows.count == 0) return;
     WorkspacePieces pieces(workspace);
     const std::span<float> scores = pieces.take<float>(rows.count);
+    const std::span<double> parts = pieces.take<double>(threads_ * width());
     mlp::squared_length(stream, *network_, rows, pieces.rest(), scores);
-    auto task = [&](std::size_t first, std::size_t last, unsigned) {
-      std::vector<double> parts(width());
-      for (std::size_t i = first; i < last; ++i) split(rows.row(i), scores[i], parts, out.row(i));
+    auto task = [&](std::size_t first, std::size_t last, unsigned worker) {
+      for (std::size_t i = first; i < last; ++i)
+        split(rows.row(i), scores[i], parts.subspan(worker * width(), width()), out.row(i));
     };
     stream.for_range(rows.count, 1, task);
   }
 
  private:
-  void split(const float* row, float score, std::vector<double>& parts, float* out) const {
+  void split(const float* row, float score, std::span<double> parts, float* out) const {
     const mlp::Layer& layer = plain_->layers.front();
     std::fill(parts.begin(), parts.end(), 0.0);
     for (std::size_t o = 0; o < layer.outputs; ++o) {
@@ -117,6 +121,7 @@ class SquaredLengthScorer final : public Scorer {
     for (std::size_t j = 0; j < layer.inputs; ++j) out[j] = finite_float(parts[j] * scale);
   }
 
+  std::size_t threads_;
   std::shared_ptr<const mlp::Network> plain_;
   std::shared_ptr<const mlp::ResidentNetwork> network_;
 };

@@ -8,6 +8,13 @@
 
 namespace lanner::engine::ensemble {
 
+namespace {
+
+// Explained together: bounds the workspace, whatever the batch.
+constexpr std::size_t explained_block = 32;
+
+}  // namespace
+
 struct EnsembleScorer::Pieces {
   MutableRows mapped;
   std::span<float> scores;
@@ -26,13 +33,19 @@ EnsembleScorer::EnsembleScorer(Device& device, std::shared_ptr<const Learned> le
 }
 
 std::size_t EnsembleScorer::workspace_bytes(std::size_t rows_max) const {
-  std::size_t most = 0;
-  for (const Resident& member : members_) {
-    most = std::max(most, member.scorer->workspace_bytes(rows_max));
-    if (member.map) most = std::max(most, member.map->workspace_bytes(rows_max));
-  }
-  return workspace_alignment + piece_bytes<float>(rows_max * width()) +
-         piece_bytes<float>(rows_max * members_.size()) + most;
+  const auto of_members = [&](std::size_t rows) {
+    std::size_t most = 0;
+    for (const Resident& member : members_) {
+      most = std::max(most, member.scorer->workspace_bytes(rows));
+      if (member.map) most = std::max(most, member.map->workspace_bytes(rows));
+    }
+    return workspace_alignment + piece_bytes<float>(rows * width()) +
+           piece_bytes<float>(rows * members_.size()) + most;
+  };
+  const std::size_t block = std::min(rows_max, explained_block);
+  const std::size_t explained = piece_bytes<float>(block) + piece_bytes<float>(block * width()) +
+                                piece_bytes<double>(block * width()) + of_members(block);
+  return workspace_alignment + std::max(of_members(rows_max), explained);
 }
 
 EnsembleScorer::Pieces EnsembleScorer::cut(std::span<std::byte> workspace, std::size_t rows) const {
@@ -85,26 +98,35 @@ std::size_t EnsembleScorer::highest_member(const float* scores, std::size_t stri
 void EnsembleScorer::contributions(Stream& stream, Rows rows, std::span<std::byte> workspace,
                                    MutableRows out) const {
   check_contributions(rows, width(), out);
-  if (rows.count == 0) return;
-  const Pieces pieces = cut(workspace, rows.count);
+  for (std::size_t begin = 0; begin < rows.count; begin += explained_block) {
+    const Rows part = rows.slice(begin, std::min(begin + explained_block, rows.count));
+    explain(stream, part, workspace, {out.row(begin), part.count, width(), out.stride});
+  }
+}
+
+void EnsembleScorer::explain(Stream& stream, Rows rows, std::span<std::byte> workspace,
+                             MutableRows out) const {
+  WorkspacePieces own(workspace);
+  const std::span<float> scores = own.take<float>(rows.count);
+  const std::span<float> parts = own.take<float>(rows.count * width());
+  const std::span<double> sums = own.take<double>(rows.count * width());
+  const Pieces pieces = cut(own.rest(), rows.count);
   score_members(stream, rows, pieces);
-  const std::size_t count = members_.size();
-  std::vector<float> scores(rows.count), parts(rows.count * width());
   blend::blend(stream, *blend_, pieces.scores, rows.count, scores);
-  std::vector<double> sums(rows.count * width());
-  for (std::size_t m = 0; m < count; ++m) {
+  std::fill(sums.begin(), sums.end(), 0.0);
+  for (std::size_t m = 0; m < members_.size(); ++m) {
     members_[m].scorer->contributions(stream, mapped(stream, members_[m], rows, pieces), pieces.rest,
                                       {parts.data(), rows.count, width(), width()});
     for (std::size_t i = 0; i < rows.count; ++i) {
       const double slope = slope_of(m, pieces.scores[m * rows.count + i]);
       const bool highest = highest_member(pieces.scores.data() + i, rows.count) == m;
-      const double share = 0.5 / static_cast<double>(count) + (highest ? 0.5 : 0);
+      const double share = 0.5 / static_cast<double>(members_.size()) + (highest ? 0.5 : 0);
       for (std::size_t j = 0; j < width(); ++j)
         sums[i * width() + j] += share * slope * static_cast<double>(parts[i * width() + j]);
     }
   }
   for (std::size_t i = 0; i < rows.count; ++i) {
-    const std::span<const double> row(sums.data() + i * width(), width());
+    const std::span<const double> row = sums.subspan(i * width(), width());
     double sum = static_cast<double>(base_), sizes = 0;
     for (const double part : row) {
       sum += part;

@@ -39,6 +39,7 @@ class EnsembleScorer final : public Scorer {
   /// Every member's, [members][n].
   void score_members(Stream&, Rows rows, const Pieces&) const;
   double slope_of(std::size_t member, float member_score) const;
+  void explain(Stream&, Rows rows, std::span<std::byte> workspace, MutableRows out) const;
   std::size_t highest_member(const float* scores, std::size_t stride) const;
 
   std::shared_ptr<const Learned> learned_;
