@@ -17,10 +17,13 @@ bool is_constant(Rows rows, std::size_t j) {
   return true;
 }
 
-// Differences from the first row keep the digits of small deviations at a large offset.
-struct Moments {
-  double mean = 0, deviation = 0;
-};
+float scale_of(double deviation) {
+  constexpr double largest = std::numeric_limits<float>::max(), least = std::numeric_limits<float>::min();
+  return static_cast<float>(std::clamp(1 / deviation, least, largest));
+}
+
+}  // namespace
+
 Moments moments(Rows rows, std::size_t j) {
   const double n = static_cast<double>(rows.count), first = rows.row(0)[j];
   double sum = 0, squares = 0;
@@ -32,13 +35,6 @@ Moments moments(Rows rows, std::size_t j) {
   }
   return {first + mean, std::sqrt(squares / n)};
 }
-
-float scale_of(double deviation) {
-  constexpr double largest = std::numeric_limits<float>::max(), least = std::numeric_limits<float>::min();
-  return static_cast<float>(std::clamp(1 / deviation, least, largest));
-}
-
-}  // namespace
 
 mlp::Standardisation standardisation_of(Rows rows, float limit) {
   mlp::Standardisation input;

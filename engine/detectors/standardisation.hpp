@@ -9,6 +9,13 @@
 
 namespace lanner::engine {
 
+/// Of feature j, in float64; the deviation is the population's. By differences from the first row, which keep
+/// the digits of small deviations at a large offset, and a constant's at exactly zero.
+struct Moments {
+  double mean = 0, deviation = 0;
+};
+Moments moments(Rows rows, std::size_t j);
+
 /// Shift: the mean; scale: one over the population standard deviation; both computed in float64. Values
 /// further out than `limit` deviations count as so far out. A constant has no deviation: a hundredth of its
 /// size stands in (of 1, where it is zero), so that any other value stands out. A deviation too small to be

@@ -6,7 +6,7 @@
 #include "engine/detectors/kernel_density/kernel_density.hpp"
 #include "engine/detectors/kernel_density/model.hpp"
 #include "engine/detectors/references.hpp"
-#include "kernels/arithmetic/scalar.hpp"
+#include "engine/detectors/standardisation.hpp"
 
 namespace lanner::engine::kernel_density {
 namespace {
@@ -26,22 +26,9 @@ std::span<const Parameter> parameters() {
   return table;
 }
 
-// Population standard deviation, averaged over the features. Differences from the first row keep a constant
-// column's at exactly zero, however large its value.
 double mean_deviation(Rows rows) {
-  const double n = static_cast<double>(rows.count);
   double total = 0;
-  for (std::size_t j = 0; j < rows.width; ++j) {
-    const double first = rows.row(0)[j];
-    double sum = 0, squares = 0;
-    for (std::size_t i = 0; i < rows.count; ++i) sum += rows.row(i)[j] - first;
-    const double mean = sum / n;
-    for (std::size_t i = 0; i < rows.count; ++i) {
-      const double d = rows.row(i)[j] - first - mean;
-      squares = fma(d, d, squares);
-    }
-    total += std::sqrt(squares / n);
-  }
+  for (std::size_t j = 0; j < rows.width; ++j) total += moments(rows, j).deviation;
   return total / static_cast<double>(rows.width);
 }
 
