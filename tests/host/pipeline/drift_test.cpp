@@ -22,13 +22,6 @@ StreamConfig watched(bool watch = true) {
   return stream;
 }
 
-IngestConfig lossy() {
-  IngestConfig config;
-  config.bind = "simulated";
-  config.delivery = Delivery::lossy;
-  return config;
-}
-
 struct DriftingHost {
   explicit DriftingHost(bool watch = true) : host({{}, lossy(), false}, {watched(watch)}) {
     host.use("s", {fitted(*host.device, width, "histogram")});

@@ -12,13 +12,6 @@ namespace {
 
 constexpr std::size_t width = 5;
 
-IngestConfig lossy() {
-  IngestConfig config;
-  config.bind = "simulated";
-  config.delivery = Delivery::lossy;
-  return config;
-}
-
 IngestConfig acked() {
   IngestConfig config = lossy();
   config.delivery = Delivery::acked;

@@ -280,6 +280,13 @@ class SimulatedHost {
 };
 
 /// A stream that waits for `use`.
+inline IngestConfig lossy() {
+  IngestConfig config;
+  config.bind = "simulated";
+  config.delivery = Delivery::lossy;
+  return config;
+}
+
 inline StreamConfig stream_of(const std::string& name, std::size_t width) {
   StreamConfig stream;
   stream.name = name;

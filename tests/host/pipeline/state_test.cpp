@@ -66,13 +66,6 @@ StreamConfig daily(double alarms) {
   return stream;
 }
 
-IngestConfig lossy() {
-  IngestConfig config;
-  config.bind = "simulated";
-  config.delivery = Delivery::lossy;
-  return config;
-}
-
 struct WindowedHost {
   explicit WindowedHost(double alarms = 20, unsigned seed = 1) : host({{}, lossy(), false}, {daily(alarms)}) {
     host.use("s", {windowed(*host.device, seed)});
