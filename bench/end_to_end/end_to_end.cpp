@@ -254,7 +254,7 @@ double median(std::vector<double> values) {
 
 int run(int argc, char** argv) {
   CLI::App app("Events a second through the host, beside a bare ZeroMQ relay of the same bytes");
-  std::string lanner = LANNER_BINARY, json, transport = "tcp";
+  std::string lanner = LANNER_BINARY, json, transport = "tcp", device_name = "cpu";
   std::vector<std::string> detectors{"histogram", "autoencoder"};
   Work work;
   std::size_t rounds = 7;
@@ -267,6 +267,7 @@ int run(int argc, char** argv) {
   app.add_option("--rows", work.rows, "Rows a batch")->check(CLI::PositiveNumber);
   app.add_option("--width", work.width, "Features")->check(CLI::PositiveNumber);
   app.add_option("--threads", threads, "Threads that score; 0: the host's default");
+  app.add_option("--device", device_name, "cpu, or cuda: every batch on the GPU")->check(CLI::IsMember({"cpu", "cuda"}));
   app.add_option("--transport", transport, "tcp or ipc")->check(CLI::IsMember({"tcp", "ipc"}));
   CLI11_PARSE(app, argc, argv);
 
@@ -296,12 +297,14 @@ int run(int argc, char** argv) {
     const std::string relay_in = endpoint(), relay_out = endpoint(), host_in = endpoint(),
                       host_out = endpoint();
     const fs::path model_file = folder / (detector + ".lanner"), log = folder / "log";
+    std::string device_keys = device_name == "cuda" ? "require: cuda, offload: always" : "";
+    if (threads) device_keys += (device_keys.empty() ? "threads: " : ", threads: ") + std::to_string(threads);
     const std::string config_file = (folder / (detector + ".yaml")).string();
     std::ofstream(config_file) << "streams:\n  bench:\n    models: [{file: " << model_file.string()
                                << "}]\n    decide: {false_alarm_rate: 1.0e-9}\ningest:\n  - zeromq: {bind: \""
                                << host_in << "\", delivery: lossy}\npublish:\n  - zeromq: {bind: \""
                                << host_out << "\"}\n"
-                               << (threads ? "device: {threads: " + std::to_string(threads) + "}\n" : "");
+                               << "device: {" << device_keys << "}\n";
     const std::string scores_header =
         R"({"v":1,"stream":"bench","producer":"lossy-0-1789999999000","seq":12345,"n":1024,"model":"bench","model_hash":"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","device":"cpu","frames":["score:float32","p_value:float64","threshold:float64","flag:uint8"]})";
     // The processes are made before this one has threads.
@@ -351,6 +354,7 @@ int run(int argc, char** argv) {
     results.push_back({{"benchmark", "end_to_end"},
                        {"detector", detector},
                        {"transport", transport},
+                       {"device", device_name},
                        {"rows", work.rows},
                        {"width", work.width},
                        {"batches", work.batches},

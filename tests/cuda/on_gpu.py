@@ -1,10 +1,11 @@
-"""Runs a test program where there is a GPU, and skips it with the reason otherwise.
+"""Runs a test program on a GPU alone where there is one, and skips it with the reason otherwise.
 
 python3 tests/cuda/on_gpu.py CUDA_DEVICES REPORT PROGRAM
 
 REPORT is what the program's single tests are written to, or the one skip (exit status 77), as JUnit XML.
 """
 
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -27,7 +28,9 @@ def main(cuda_devices, report, program):
         print(f"{cuda_devices} failed with {found.returncode}")
         return 1
     print(found.stdout, end="")
-    return subprocess.run([program, "--gtest_brief=1", f"--gtest_output=xml:{report}"]).returncode
+    environment = {**os.environ, "LANNER_TEST_GPUS": "real"}
+    arguments = ["--gtest_brief=1", f"--gtest_output=xml:{report}"]
+    return subprocess.run([program, *arguments], env=environment).returncode
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/device/cuda.hpp"
@@ -15,19 +17,25 @@
 
 namespace lanner::tests {
 
-/// The GPUs that an operation must give the reference's bits on: emulated ones with several orders of streams
-/// and threads, one with tensor cores that truncate, and a real one where there is one.
-inline std::vector<std::shared_ptr<Device>> gpus() {
+/// GPUs to test on: the emulated ones asked for, and a real one where there is one; with LANNER_TEST_GPUS=real in
+/// the environment that one alone (tests/cuda/on_gpu.py).
+inline std::vector<std::shared_ptr<Device>> gpus(const std::vector<EmulatedOptions>& emulated) {
+  const char* wanted = std::getenv("LANNER_TEST_GPUS");
+  if (wanted && std::string_view(wanted) == "real") return {make_cuda_device()};
   std::vector<std::shared_ptr<Device>> devices;
-#if defined(LANNER_AVX512_LOWERED)
-  constexpr std::uint64_t seeds = 1;  // that build is about the CPU's tier
-#else
-  constexpr std::uint64_t seeds = 3;
-#endif
-  for (std::uint64_t seed = 0; seed < seeds; ++seed)
-    devices.push_back(make_emulated_device({.seed = seed, .truncating_products = seed == 2}));
+  for (const EmulatedOptions& options : emulated) devices.push_back(make_emulated_device(options));
   if (!find_cuda_devices().names.empty()) devices.push_back(make_cuda_device());
   return devices;
+}
+
+/// Those that an operation must give the reference's bits on: with several orders of streams and threads, one with
+/// tensor cores that truncate.
+inline std::vector<std::shared_ptr<Device>> gpus() {
+#if defined(LANNER_AVX512_LOWERED)
+  return gpus({{.seed = 0}});  // that build is about the CPU's tier
+#else
+  return gpus({{.seed = 0}, {.seed = 1}, {.seed = 2, .truncating_products = true}});
+#endif
 }
 
 /// Values in a device's memory.

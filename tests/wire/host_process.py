@@ -22,6 +22,11 @@ PATIENCE = 6 if SANITIZER else 1  # how many times as long it may take
 REPORT = re.compile(r"(ERROR|WARNING): \w+Sanitizer|: runtime error: |Sanitizer:DEADLYSIGNAL")
 
 
+def has_gpu():
+    devices = subprocess.run([LANNER, "devices"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return "\ncuda  0: " in devices
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

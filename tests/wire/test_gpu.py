@@ -1,5 +1,5 @@
-"""A host that scores on a GPU, an emulated one: what is published is what the CPU would have published, whatever
-becomes of the GPU, and the host says so."""
+"""A host that scores on a GPU: what is published is what the CPU would have published, whatever becomes of the GPU (an
+emulated one, where it is made to fail), and the host says so."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import time
 import unittest
 
 import fitted
-from host_process import Host, Producer, Subscriber, wait_for
+from host_process import Host, Producer, Subscriber, has_gpu, wait_for
 
 BATCHES, ROWS = 30, 40
 DEVICE = "{{prefer: emulated, offload: always, batch_max: 64, wait_ms_max: 1, watchdog_s: 0.3{}}}"
@@ -145,6 +145,16 @@ class Gpu(unittest.TestCase):
             self.assertEqual(host.status()["degraded"], [])
             self.assertEqual(host.stored(), self.stored)
             producer.close()
+
+    def test_a_real_gpu_publishes_what_the_cpu_would_have(self):
+        if not has_gpu():
+            self.skipTest("needs a GPU")
+        with Host(fitted.model(), device="{require: cuda, offload: always, batch_max: 64, wait_ms_max: 1}") as host:
+            messages, devices = published(host)
+            self.assertEqual(devices, {"cuda"})
+            self.assertEqual(messages, self.expected)
+            self.assertEqual(host.stored(), self.stored)
+            self.assertEqual(host.status()["degraded"], [])
 
     def test_without_a_gpu_what_is_preferred_falls_back(self):
         with Host(fitted.model(), device="{prefer: cuda, otherwise: cpu, batch_max: 256, wait_ms_max: 2}") as host:

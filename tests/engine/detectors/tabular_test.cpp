@@ -98,9 +98,7 @@ TEST_P(Tabular, EveryDetectorGivesTheSameBitsOnEveryTierAndOnAGpu) {
   const Rows training = drawn.of(drawn.training), queries = drawn.of(drawn.queries);
   const auto device = Device::cpu();
   const std::uint64_t seed = std::hash<std::string>()(GetParam());
-  std::vector<std::shared_ptr<Device>> gpus{
-      make_emulated_device({.seed = seed, .truncating_products = seed % 2 == 0})};
-  if (!find_cuda_devices().names.empty()) gpus.push_back(make_cuda_device());
+  const auto gpus = tests::gpus({{.seed = seed, .truncating_products = seed % 2 == 0}});
   for (const Detector& detector : catalogue()) {
     SCOPED_TRACE(detector.name);
     std::map<std::string, std::string> given;

@@ -7,6 +7,7 @@
 #include "kernels/device/emulated.hpp"
 #include "kernels/device/error.hpp"
 #include "tests/engine/model/models.hpp"
+#include "tests/kernels/on_device.hpp"
 
 namespace lanner::engine {
 namespace {
@@ -30,11 +31,12 @@ TEST_P(FitOnGpu, GivesTheSameFile) {
   for (const Given& given : {Given{}, Given{{"calibration", "cross"}}}) {
     FitOptions options = options_of(GetParam(), given);
     const auto expected = fit(rows, options);
-    for (const std::uint64_t seed : {0u, 1u}) {
-      const auto gpu = make_emulated_device({.seed = seed});
+    for (const auto& gpu : tests::gpus({{.seed = 0}, {.seed = 1}})) {
       options.gpu = gpu.get();
-      EXPECT_EQ(fit(rows, options)->bytes(), expected->bytes()) << "seed " << seed;
-      EXPECT_GT(emulated_calls(*gpu), 0u);
+      EXPECT_EQ(fit(rows, options)->bytes(), expected->bytes()) << gpu->description();
+      if (gpu->backend() == Backend::emulated) {
+        EXPECT_GT(emulated_calls(*gpu), 0u);
+      }
     }
   }
 }
