@@ -267,7 +267,8 @@ int run(int argc, char** argv) {
   app.add_option("--rows", work.rows, "Rows a batch")->check(CLI::PositiveNumber);
   app.add_option("--width", work.width, "Features")->check(CLI::PositiveNumber);
   app.add_option("--threads", threads, "Threads that score; 0: the host's default");
-  app.add_option("--device", device_name, "cpu, or cuda: every batch on the GPU")->check(CLI::IsMember({"cpu", "cuda"}));
+  app.add_option("--device", device_name, "cpu, or cuda: every batch on the GPU")
+      ->check(CLI::IsMember({"cpu", "cuda"}));
   app.add_option("--transport", transport, "tcp or ipc")->check(CLI::IsMember({"tcp", "ipc"}));
   CLI11_PARSE(app, argc, argv);
 

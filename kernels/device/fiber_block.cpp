@@ -408,6 +408,12 @@ bool Block::next_async_copy(unsigned pending, AsyncCopy& copy) {
   return true;
 }
 
+void Block::before_atomic() {
+  if (launch_->options.seed == 0 || ready_.empty() || random_.below(4) != 0) return;
+  ready_.push_back(current_);
+  wait();
+}
+
 std::string Block::thread_name(unsigned thread) const {
   const Index& index = threads_[thread].index;
   return "thread (" + std::to_string(index.x) + ", " + std::to_string(index.y) + ", " +

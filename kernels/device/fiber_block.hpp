@@ -48,6 +48,7 @@ class Block {
   bool begin_async_copy(void* to, const void* from, const Where& where);
   void commit_async_copies();
   bool next_async_copy(unsigned pending, AsyncCopy& copy);
+  void before_atomic();
   SharedMemory& shared() { return shared_; }
 
  private:

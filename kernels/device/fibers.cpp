@@ -183,6 +183,10 @@ void* dynamic_shared() {
   const Hidden hidden;
   return running_block().shared().dynamic();
 }
+void before_atomic() {
+  const Hidden hidden;
+  running_block().before_atomic();
+}
 bool begin_async_copy(void* to, const void* from, const Where& where) {
   const Hidden hidden;
   return running_block().begin_async_copy(to, from, where);

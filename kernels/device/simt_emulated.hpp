@@ -193,47 +193,56 @@ inline int __all_sync(unsigned mask, int vote,
   return lanner::simt::ballot(mask, vote == 0, where) == 0;
 }
 
-// -- Atomics, on global and shared memory
+// -- Atomics, on global and shared memory: they order no memory
 
 template <class T>
 requires(lanner::simt::Word<T> || lanner::simt::OneOf<T, float, double>) T
     atomicAdd(T* at, std::type_identity_t<T> by) {
+  lanner::simt::before_atomic();
   return std::atomic_ref<T>(*at).fetch_add(by, std::memory_order_relaxed);
 }
 template <lanner::simt::OneOf<int, unsigned> T>
 T atomicSub(T* at, std::type_identity_t<T> by) {
+  lanner::simt::before_atomic();
   return std::atomic_ref<T>(*at).fetch_sub(by, std::memory_order_relaxed);
 }
 template <class T>
 requires(lanner::simt::Word<T> || lanner::simt::OneOf<T, float>) T
     atomicExch(T* at, std::type_identity_t<T> value) {
+  lanner::simt::before_atomic();
   return std::atomic_ref<T>(*at).exchange(value, std::memory_order_relaxed);
 }
 template <lanner::simt::Word T>
 T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
+  lanner::simt::before_atomic();
   std::atomic_ref<T>(*at).compare_exchange_strong(expected, value, std::memory_order_relaxed);
   return expected;
 }
 template <class T>
 requires(lanner::simt::Word<T> || lanner::simt::OneOf<T, long long>) T
     atomicMin(T* at, std::type_identity_t<T> value) {
+  lanner::simt::before_atomic();
   return lanner::simt::atomic_change(at, [value](T old) { return value < old ? value : old; });
 }
 template <class T>
 requires(lanner::simt::Word<T> || lanner::simt::OneOf<T, long long>) T
     atomicMax(T* at, std::type_identity_t<T> value) {
+  lanner::simt::before_atomic();
   return lanner::simt::atomic_change(at, [value](T old) { return old < value ? value : old; });
 }
 template <lanner::simt::Word T>
 T atomicOr(T* at, std::type_identity_t<T> value) {
+  lanner::simt::before_atomic();
   return std::atomic_ref<T>(*at).fetch_or(value, std::memory_order_relaxed);
 }
 template <lanner::simt::Word T>
 T atomicAnd(T* at, std::type_identity_t<T> value) {
+  lanner::simt::before_atomic();
   return std::atomic_ref<T>(*at).fetch_and(value, std::memory_order_relaxed);
 }
 template <lanner::simt::Word T>
 T atomicXor(T* at, std::type_identity_t<T> value) {
+  lanner::simt::before_atomic();
   return std::atomic_ref<T>(*at).fetch_xor(value, std::memory_order_relaxed);
 }
 

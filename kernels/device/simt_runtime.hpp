@@ -56,4 +56,7 @@ bool next_async_copy(unsigned pending, AsyncCopy& copy);
 
 void fence();
 
+/// Before an atomic operation: others may run first, by chance where threads are in a seeded order.
+void before_atomic();
+
 }  // namespace lanner::simt

@@ -83,6 +83,10 @@ GpuIndex::GpuIndex(Device& device, const ReferenceSet& set, std::size_t tile_cel
   view_.bound = screen_bound_bf16(width);
   view_.box_bound = screen_bound(width);
 
+  const auto value_at = [stride](std::size_t position, std::size_t feature) {
+    const std::size_t first = position / cell_rows * cell_rows * stride;
+    return first + (feature / 4 * cell_rows + position % cell_rows) * 4 + feature % 4;
+  };
   std::vector<std::uint32_t> position_of(n), weight(n);
   std::vector<float> low(box_feature.size() * cells), high(low.size()), centre(cells * padded_width);
   // Of padding: hardly any threshold reaches it (what passes is checked once more). Finite, since products
@@ -94,7 +98,7 @@ GpuIndex::GpuIndex(Device& device, const ReferenceSet& set, std::size_t tile_cel
     const std::uint32_t row = kd.order[at];
     position_of[row] = static_cast<std::uint32_t>(at);
     weight[at] = set.weight[row];
-    std::copy_n(&set.values[row * width], width, rows.data() + at * stride);
+    for (std::size_t j = 0; j < width; ++j) rows[value_at(at, j)] = set.values[row * width + j];
   }
 
   std::vector<float> centred(padded_width, 0);
@@ -103,13 +107,13 @@ GpuIndex::GpuIndex(Device& device, const ReferenceSet& set, std::size_t tile_cel
     float* const middle = &centre[cell * padded_width];
     for (std::size_t j = 0; j < width; ++j) {
       double sum = 0;
-      for (std::size_t at = begin; at < end; ++at) sum += static_cast<double>(scale * rows[at * stride + j]);
+      for (std::size_t at = begin; at < end; ++at) sum += static_cast<double>(scale * rows[value_at(at, j)]);
       middle[j] = static_cast<float>(sum / static_cast<double>(end - begin));
     }
     for (std::size_t b = 0; b < box_feature.size(); ++b) {
       float least = std::numeric_limits<float>::infinity(), most = -least;
       for (std::size_t at = begin; at < end; ++at) {
-        const float value = scale * rows[at * stride + box_feature[b]];
+        const float value = scale * rows[value_at(at, box_feature[b])];
         least = std::min(least, value);
         most = std::max(most, value);
       }
@@ -120,7 +124,7 @@ GpuIndex::GpuIndex(Device& device, const ReferenceSet& set, std::size_t tile_cel
     for (std::size_t at = begin; at < end; ++at) {
       double squared_norm = 0;
       for (std::size_t j = 0; j < width; ++j) {
-        const float value = rows[at * stride + j];
+        const float value = rows[value_at(at, j)];
         centred[j] = fma(scale, value, -middle[j]);
         const double offset =
             fma(static_cast<double>(scale), static_cast<double>(value), -static_cast<double>(middle[j]));

@@ -4,7 +4,8 @@
 // place in that order is its position. A cell has a centre, to which the screen's error is relative, and a
 // box over the features that the tree likes best to divide by. Its panel holds its rows for the tensor cores:
 // centred, scaled, rounded to bfloat16, in the order of their registers (screen_bf16.hpp). Rows as they came
-// stand beside the panels, for settling.
+// stand beside the panels, for settling: four features of all the cell's rows after each other, so that a
+// warp that takes a row a lane reads whole lines.
 //
 // Panels and rows, 6 bytes a value, stay in device memory; where they don't fit, in pinned host memory: then
 // every search copies them into its workspace, tile by tile. Everything else, some 30 bytes a row, always
@@ -55,7 +56,7 @@ struct Tile {
   std::uint32_t begin = 0;
   std::uint32_t end = 0;
   const std::uint32_t* panels = nullptr;  ///< [cells, padded_width / step_features, step_words]
-  const float* rows = nullptr;            ///< [cells, cell_rows, row_stride]
+  const float* rows = nullptr;            ///< [cells, row_stride / 4, cell_rows, 4]
 };
 
 class GpuIndex final : public Index {

@@ -1,70 +1,114 @@
 // Before the screen: which cell a query is at home in, the order of the queries, and a first limit for each.
 //
-// Computed, for d features, n references, k neighbours: find_homes reads 8 min(d, 32) bytes a cell and spends
-// 5 min(d, 32) float32 operations on it, n / 256 cells a query: a fiftieth to a quarter of the screen's time,
-// bound by float32 issue. place_queries settles k + 256 rows a query, in 2 d float64 operations and 4 d bytes
-// each: bound by the L2 cache's bandwidth where d is large; a twentieth of the screen's time for n = 100,000
-// and k = 10, and less for more rows. order_queries is one block: some 50 us for 16,384 queries.
+// Computed, for d features, n references, k neighbours: find_homes spends 5 min(d, 32) float32 operations and
+// a few on a cell's box and a query, n / 256 cells a query, and stops where none of a warp's queries can be
+// nearer: bound by float32 issue. place_queries settles k + 256 rows a query, in 2 d float64 operations and 4
+// d bytes each, read from L2 once for the queries of a home that run together: bound by float64 issue.
 #include "kernels/nearest/search_gpu.hpp"
 #include "kernels/nearest/warp_settled.hpp"
 
 namespace lanner::nearest::LANNER_GPU {
 namespace {
 
-/// A warp a query.
-// ptxas: find_homes_kernel: block 256, registers <= 64, shared <= 0, occupancy >= 50 %
-__global__ void __launch_bounds__(block_threads, 4) find_homes_kernel(GpuSearch search) {
-  const GpuIndexView& index = search.index;
-  const unsigned query = blockIdx.x * block_warps + threadIdx.x / 32;
-  if (query >= search.count) return;
-  const float* const values = search.queries + query * search.stride;
-  bool bounded = true;
-  for (unsigned j = warp_lane(); j < index.width; j += 32)
-    bounded = bounded && absolute(index.scale * values[j]) <= scaled_query_max;
-  bounded = __all_sync(whole_warp, bounded);
+constexpr unsigned box_queries = 4;  ///< a warp's, which share what it reads of the boxes
+constexpr unsigned box_votes_every =
+    8;  ///< features between two looks at whether a box can still be the nearest
 
-  float least = __uint_as_float(infinite_bits);
-  unsigned home = 0;
-  if (bounded) {
-    for (unsigned cell = warp_lane(); cell < index.cells; cell += 32) {
-      float sum = 0;
-      for (unsigned b = 0; b < index.box_width; ++b) {
-        const float q = index.scale * values[index.box_feature[b]];
-        const float outside = maximum(
-            maximum(index.low[b * index.cells + cell] - q, q - index.high[b * index.cells + cell]), 0.0f);
-        sum = fma(outside, outside, sum);
-      }
-      if (sum < least) {
-        least = sum;
-        home = cell;
+/// Where a warp's queries are as far as they can be bounded, and whether each can.
+__device__ void scale_queries(const GpuSearch& search, unsigned first, float* scaled, unsigned* bounded) {
+  const GpuIndexView& index = search.index;
+  const unsigned lane = warp_lane();
+  for (unsigned h = 0; h < box_queries; ++h) {
+    const bool real = first + h < search.count;
+    const float* const values = search.queries + (real ? first + h : 0) * search.stride;
+    bool small = real;
+    for (unsigned j = lane; j < index.width; j += 32)
+      small = small && absolute(index.scale * values[j]) <= scaled_query_max;
+    bounded[h] = __all_sync(whole_warp, small);
+    for (unsigned b = lane; b < index.box_width; b += 32)
+      scaled[b * box_queries + h] = bounded[h] ? index.scale * values[index.box_feature[b]] : 0;
+  }
+  __syncwarp();
+}
+
+/// Squared distances of four queries to the box of a lane's cell; false, and not all of the sums, once none
+/// of the warp's is within `reach`. scaled: [box_width], of the four.
+__device__ bool box_sums(const GpuIndexView& index, const float4* scaled, unsigned cell,
+                         const float (&reach)[box_queries], float (&sum)[box_queries]) {
+#pragma unroll
+  for (unsigned h = 0; h < box_queries; ++h) sum[h] = 0;
+  for (unsigned from = 0; from < index.box_width; from += box_votes_every) {
+    const unsigned to = min(from + box_votes_every, index.box_width);
+    for (unsigned b = from; b < to; ++b) {
+      const float low = index.low[b * index.cells + cell], high = index.high[b * index.cells + cell];
+      const float4 four = scaled[b];
+      const float q[box_queries] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+      for (unsigned h = 0; h < box_queries; ++h) {
+        const float outside = maximum(maximum(low - q[h], q[h] - high), 0.0f);
+        sum[h] = fma(outside, outside, sum[h]);
       }
     }
-    for (int step = 16; step > 0; step /= 2) {
-      const float other = __shfl_xor_sync(whole_warp, least, step);
-      const unsigned other_home = __shfl_xor_sync(whole_warp, home, step);
-      if (other < least || (other == least && other_home < home)) {
-        least = other;
-        home = other_home;
+    bool near = false;
+#pragma unroll
+    for (unsigned h = 0; h < box_queries; ++h) near = near || sum[h] <= reach[h];
+    if (!__any_sync(whole_warp, near)) return false;
+  }
+  return true;
+}
+
+/// A warp for four queries: a cell a lane.
+// ptxas: find_homes_kernel: block 256, registers <= 64, shared <= 4096, occupancy >= 50 %
+__global__ void __launch_bounds__(block_threads, 4) find_homes_kernel(GpuSearch search) {
+  SHARED_ARRAY(float4, all_scaled, block_warps * box_width_max);
+  const GpuIndexView& index = search.index;
+  const unsigned lane = warp_lane(), first = (blockIdx.x * block_warps + threadIdx.x / 32) * box_queries;
+  if (first >= search.count) return;
+  float4* const scaled = all_scaled + threadIdx.x / 32 * box_width_max;
+  unsigned bounded[box_queries];
+  scale_queries(search, first, reinterpret_cast<float*>(scaled), bounded);
+
+  float least[box_queries], bar[box_queries];  // a lane's, and the warp's
+  unsigned home[box_queries];
+#pragma unroll
+  for (unsigned h = 0; h < box_queries; ++h) {
+    least[h] = bar[h] = __uint_as_float(infinite_bits);
+    home[h] = 0;
+  }
+  for (unsigned begin = 0; begin < index.cells; begin += 32) {
+    const unsigned cell = min(begin + lane, index.cells - 1);
+    float sum[box_queries];
+    if (!box_sums(index, scaled, cell, bar, sum)) continue;
+#pragma unroll
+    for (unsigned h = 0; h < box_queries; ++h) {
+      if (sum[h] < least[h]) {
+        least[h] = sum[h];
+        home[h] = cell;
       }
+      bar[h] = least[h];
+      for (int step = 16; step > 0; step /= 2)
+        bar[h] = minimum(bar[h], __shfl_xor_sync(whole_warp, bar[h], step));
     }
   }
-  if (warp_lane() == 0) {
-    search.home[query] = home;
-    search.bounded[query] = bounded;
+#pragma unroll
+  for (unsigned h = 0; h < box_queries; ++h) {
+    const unsigned best = __ballot_sync(whole_warp, least[h] == bar[h]);
+    const unsigned chosen = __shfl_sync(whole_warp, home[h], __ffs(static_cast<int>(best)) - 1);
+    if (lane == 0 && first + h < search.count) {
+      const unsigned cell = bounded[h] ? chosen : 0;
+      search.home[first + h] = cell;
+      search.bounded[first + h] = bounded[h];
+      atomicAdd(&search.slots_from[cell], 1u);
+    }
   }
 }
 
-/// One block. Among queries of one home the order is that of chance: no answer depends on it.
-// ptxas: order_queries_kernel: block 256, registers <= 40, shared <= 1024, occupancy >= 75 %
-__global__ void __launch_bounds__(block_threads, 4) order_queries_kernel(GpuSearch search) {
+/// One block: counts become where each cell's slots begin.
+// ptxas: number_slots_kernel: block 256, registers <= 40, shared <= 1024, occupancy >= 75 %
+__global__ void __launch_bounds__(block_threads, 4) number_slots_kernel(GpuSearch search) {
   SHARED_ARRAY(unsigned, before_thread, block_threads);
   unsigned* const from = search.slots_from;
   const unsigned cells = search.index.cells, thread = threadIdx.x;
-  for (unsigned cell = thread; cell < cells; cell += block_threads) from[cell] = 0;
-  __syncthreads();
-  for (unsigned query = thread; query < search.count; query += block_threads)
-    atomicAdd(&from[search.home[query]], 1u);
-  __syncthreads();
   const unsigned each = (cells + block_threads - 1) / block_threads;
   const unsigned begin = min(thread * each, cells), end = min(begin + each, cells);
   unsigned own = 0;
@@ -82,9 +126,13 @@ __global__ void __launch_bounds__(block_threads, 4) order_queries_kernel(GpuSear
     from[cell] = slot;
     slot += queries;
   }
-  __syncthreads();
-  for (unsigned query = thread; query < search.count; query += block_threads)
-    search.query_of[atomicAdd(&from[search.home[query]], 1u)] = query;
+}
+
+/// A thread a query. Among queries of one home the order is that of chance: no answer depends on it.
+// ptxas: order_queries_kernel: block 256, registers <= 32, shared <= 0, occupancy >= 75 %
+__global__ void __launch_bounds__(block_threads, 4) order_queries_kernel(GpuSearch search) {
+  const unsigned query = blockIdx.x * block_threads + threadIdx.x;
+  if (query < search.count) search.query_of[atomicAdd(&search.slots_from[search.home[query]], 1u)] = query;
 }
 
 /// A warp a slot; those beyond the count get zeros. The rows nearest to the home's in the tree's order, as
@@ -95,11 +143,11 @@ __global__ void __launch_bounds__(block_threads, 4) place_queries_kernel(GpuSear
   const GpuIndexView& index = search.index;
   const unsigned slot = blockIdx.x * block_warps + threadIdx.x / 32, lane = warp_lane();
   if (slot >= (search.count + block_slots - 1) / block_slots * block_slots) return;
+  const bool real = slot < search.count;
+  const unsigned query = real ? search.query_of[slot] : 0;
   float* const values = search.query + std::size_t{slot} * index.padded_width;
   float* const box =
       search.box_query + std::size_t{slot / block_slots} * index.box_width * block_slots + slot % block_slots;
-  const bool real = slot < search.count;
-  const unsigned query = real ? search.query_of[slot] : 0;
   const float* const from = search.queries + query * search.stride;
   const bool bounded = real && search.bounded[query];
   for (unsigned j = lane; j < index.padded_width; j += 32) values[j] = real && j < index.width ? from[j] : 0;
@@ -138,11 +186,14 @@ __global__ void __launch_bounds__(block_threads, 4) place_queries_kernel(GpuSear
 }  // namespace
 
 void find_homes(Stream& stream, const GpuSearch& search) {
-  launch(stream, find_homes_kernel, dim3((search.count + block_warps - 1) / block_warps), dim3(block_threads),
-         0, search);
+  constexpr unsigned block_queries = block_warps * box_queries;
+  launch(stream, find_homes_kernel, dim3((search.count + block_queries - 1) / block_queries),
+         dim3(block_threads), 0, search);
 }
 void order_queries(Stream& stream, const GpuSearch& search) {
-  launch(stream, order_queries_kernel, dim3(1), dim3(block_threads), 0, search);
+  launch(stream, number_slots_kernel, dim3(1), dim3(block_threads), 0, search);
+  launch(stream, order_queries_kernel, dim3((search.count + block_threads - 1) / block_threads),
+         dim3(block_threads), 0, search);
 }
 void place_queries(Stream& stream, const GpuSearch& search, const Tile& first) {
   const unsigned slots = (search.count + block_slots - 1) / block_slots * block_slots;

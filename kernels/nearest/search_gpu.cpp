@@ -110,6 +110,7 @@ void GpuIndex::answer(Stream& stream, const Request& request) const {
       search.neighbours = {out.k, out.row + begin * out.k, out.distance + begin * out.k,
                            out.taken + begin * out.k, out.count + begin};
     }
+    stream.fill(std::as_writable_bytes(std::span(search.slots_from, view_.cells)), 0);
     LANNER_ON_GPU(*device_, find_homes, stream, search);
     LANNER_ON_GPU(*device_, order_queries, stream, search);
     for (std::size_t cell = 0; cell < view_.cells; cell += tile_cells_) {

@@ -45,7 +45,7 @@ struct GpuSearch {
   // Workspace.
   std::uint32_t* home = nullptr;           ///< [count], by query: a cell
   std::uint32_t* bounded = nullptr;        ///< [count], by query: small enough for the screen
-  std::uint32_t* slots_from = nullptr;     ///< [cells]: for ordering
+  std::uint32_t* slots_from = nullptr;     ///< [cells]: queries at home, then where the next one's slot is
   std::uint32_t* query_of = nullptr;       ///< [count], by slot
   float* query = nullptr;                  ///< [slots, padded_width]
   float* box_query = nullptr;              ///< [slots / 64, box_width, 64], scaled

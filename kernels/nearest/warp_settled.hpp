@@ -31,12 +31,12 @@ __device__ inline double warp_maximum(double x) {
 }
 
 /// The chain of the definition. Both rows are padded with zeros to a multiple of four, which leave it as it
-/// is.
+/// is. `row`: of a tile.
 __device__ inline double squared_distance(const float* query, const float* row, unsigned stride) {
   double sum = 0;
   for (unsigned j = 0; j < stride; j += 4) {
     const float4 q = *reinterpret_cast<const float4*>(query + j);
-    const float4 r = *reinterpret_cast<const float4*>(row + j);
+    const float4 r = *reinterpret_cast<const float4*>(row + j * cell_rows);
     double difference = static_cast<double>(q.x) - static_cast<double>(r.x);
     sum = fma(difference, difference, sum);
     difference = static_cast<double>(q.y) - static_cast<double>(r.y);
@@ -62,7 +62,8 @@ __device__ inline void settle(const GpuSearch& search, const Tile& tile, const f
   const unsigned stride = search.index.row_stride;
   for (unsigned i = begin + warp_lane(); i < end; i += 32) {
     const unsigned position = entries[i].row, in_tile = position - tile.begin * cell_rows;
-    entries[i].squared = squared_distance(query, tile.rows + std::size_t{in_tile} * stride, stride);
+    const std::size_t cell_begin = std::size_t{in_tile / cell_rows} * cell_rows * stride;
+    entries[i].squared = squared_distance(query, tile.rows + cell_begin + in_tile % cell_rows * 4, stride);
     entries[i].row = search.index.row_at[position];
   }
   __syncwarp();

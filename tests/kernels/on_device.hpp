@@ -17,8 +17,8 @@
 
 namespace lanner::tests {
 
-/// GPUs to test on: the emulated ones asked for, and a real one where there is one; with LANNER_TEST_GPUS=real in
-/// the environment that one alone (tests/cuda/on_gpu.py).
+/// GPUs to test on: the emulated ones asked for, and a real one where there is one; with
+/// LANNER_TEST_GPUS=real in the environment that one alone (tests/cuda/on_gpu.py).
 inline std::vector<std::shared_ptr<Device>> gpus(const std::vector<EmulatedOptions>& emulated) {
   const char* wanted = std::getenv("LANNER_TEST_GPUS");
   if (wanted && std::string_view(wanted) == "real") return {make_cuda_device()};
@@ -28,8 +28,8 @@ inline std::vector<std::shared_ptr<Device>> gpus(const std::vector<EmulatedOptio
   return devices;
 }
 
-/// Those that an operation must give the reference's bits on: with several orders of streams and threads, one with
-/// tensor cores that truncate.
+/// Those that an operation must give the reference's bits on: with several orders of streams and threads, one
+/// with tensor cores that truncate.
 inline std::vector<std::shared_ptr<Device>> gpus() {
 #if defined(LANNER_AVX512_LOWERED)
   return gpus({{.seed = 0}});  // that build is about the CPU's tier

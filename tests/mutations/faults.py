@@ -84,13 +84,20 @@ plant(
 )
 plant(
     "kernels_nearest", "kernels/nearest/place_cuda.cu",
-    ("place_cleared", BARRIER, "from[cell] = 0;\n  __syncthreads();", "from[cell] = 0;", STREAMED),
+    ("place_scan", BARRIER, "before_thread[thread - step] : 0;\n    __syncthreads();",
+     "before_thread[thread - step] : 0;", STREAMED),
     ("place_limit", BOUND, "screen_limit(kth * index.scale_squared)", "screen_limit(kth * index.scale_squared * 0.5)",
      STREAMED),
 )
 plant(
+    "kernels_nearest", "kernels/nearest/search_gpu.cpp",
+    ("place_not_cleared", MEMORY,
+     "    stream.fill(std::as_writable_bytes(std::span(search.slots_from, view_.cells)), 0);\n", "", STREAMED),
+)
+plant(
     "kernels_nearest", "kernels/nearest/warp_settled.hpp",
     ("select_scan", LANE, "if (lane >= step) through += other;", "if (lane > step) through += other;", STREAMED),
+    ("settle_layout", MEMORY, "in_tile % cell_rows * 4", "in_tile % cell_rows", STREAMED),
     ("settle_tile", MEMORY, "in_tile = position - tile.begin * cell_rows", "in_tile = position", STREAMED),
 )
 

@@ -1,6 +1,6 @@
-// Events a second by a resident model on each device there is: one thread, all threads, a GPU by round trips (pinned
-// rows in, kernels, p-values, pinned results out) of which three are under way, and of which one is (the latency of a
-// lone batch). What the devices answer is compared, bit for bit, before anything is timed.
+// Events a second by a resident model on each device there is: one thread, all threads, a GPU by round trips
+// (pinned rows in, kernels, p-values, pinned results out) of which three are under way, and of which one is
+// (the latency of a lone batch). What the devices answer is compared, bit for bit, before anything is timed.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -92,8 +92,8 @@ Answer on_cpu(const Fitted& fitted, Device& device, std::size_t count) {
   Answer out{std::vector<float>(count), std::vector<double>(count)};
   std::vector<std::uint8_t> extrapolated(count);
   const std::size_t width = scorer.scorer().width();
-  scorer.score(stream, {fitted.queries.data(), count, width, width}, {}, workspace.span(), out.scores, out.p_values,
-               extrapolated);
+  scorer.score(stream, {fitted.queries.data(), count, width, width}, {}, workspace.span(), out.scores,
+               out.p_values, extrapolated);
   return out;
 }
 
@@ -104,13 +104,14 @@ void check(const Fitted& fitted, const engine::RoundTrip& trip, std::size_t coun
   if (std::memcmp(trip.scores().data(), expected.scores.data(), count * sizeof(float)) == 0 &&
       std::memcmp(trip.p_values().data(), expected.p_values.data(), count * sizeof(double)) == 0)
     return;
-  std::fprintf(stderr, "%s: the GPU's answer is not the CPU's\n", std::string(fitted.model->detector().name).c_str());
+  std::fprintf(stderr, "%s: the GPU's answer is not the CPU's\n",
+               std::string(fitted.model->detector().name).c_str());
   std::exit(1);
 }
 
 void count_events(benchmark::State& state, std::size_t batch) {
-  state.counters["events"] = benchmark::Counter(static_cast<double>(state.iterations() * batch),
-                                                benchmark::Counter::kIsRate);
+  state.counters["events"] =
+      benchmark::Counter(static_cast<double>(state.iterations() * batch), benchmark::Counter::kIsRate);
 }
 
 void cpu(benchmark::State& state, const Case& wanted, unsigned threads, std::size_t batch) {
@@ -177,11 +178,13 @@ int main(int argc, char** argv) {
     };
     add("/cpu/threads:1", 1024, cpu, std::cref(one), 1u, std::size_t{1024});
     if (chosen_threads() > 1)
-      add("/cpu/threads:" + std::to_string(chosen_threads()), 16'384, cpu, std::cref(one), chosen_threads(), queries_max);
+      add("/cpu/threads:" + std::to_string(chosen_threads()), 16'384, cpu, std::cref(one), chosen_threads(),
+          queries_max);
     if (found.names.empty()) continue;
     for (const std::size_t batch : {1024, 16'384})
       add("/gpu/under_way:3", batch, gpu, std::cref(one), batch, std::size_t{3});
-    for (const std::size_t batch : {1, 64, 1024}) add("/gpu/under_way:1", batch, gpu, std::cref(one), batch, std::size_t{1});
+    for (const std::size_t batch : {1, 64, 1024})
+      add("/gpu/under_way:1", batch, gpu, std::cref(one), batch, std::size_t{1});
   }
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();

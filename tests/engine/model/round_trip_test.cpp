@@ -67,8 +67,8 @@ class EveryDetectorsRoundTrip : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(EveryDetectorsRoundTrip, BringsTheCpusResultsBatchAfterBatch) {
   const auto calibrated = model_of(GetParam()), uncalibrated = model_of(GetParam(), "none");
-  for (const auto& device : tests::gpus(
-           {{.seed = 0}, {.seed = 1}, {.seed = 2}, {.seed = 3, .truncating_products = true}})) {
+  for (const auto& device :
+       tests::gpus({{.seed = 0}, {.seed = 1}, {.seed = 2}, {.seed = 3, .truncating_products = true}})) {
     SCOPED_TRACE(device->description());
     RoundTrip trip(*device);
     for (const auto& model : {calibrated, uncalibrated, calibrated}) {
