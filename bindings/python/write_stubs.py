@@ -17,7 +17,7 @@ sources = Path(__file__).parent / "lanner"
 HEAD = """# Made by bindings/python/write_stubs.py from the engine's tables of parameters.
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.random import RandomState
@@ -41,6 +41,11 @@ TYPES = {
     "predict_proba": ("X: ArrayLike | Any, method: Literal['linear', 'unify'] = 'linear', "
                       "return_confidence: bool = False", "Any"),
     "predict_confidence": ("X: ArrayLike | Any", "NDArray[np.float64]"),
+    "push_rows": ("X: ArrayLike | Any", "NDArray[np.float64]"),
+    "snapshot": ("", "bytes"),
+    "restore": ("snapshot: bytes", "Self"),
+    "reset": ("", "Self"),
+    "missing_": ("", "int"),
     "base_": ("", "float"),
     "explained_features_": ("", "list[str]"),
 }
@@ -66,15 +71,20 @@ def methods(module, name, **more):
             yield quoted(text, "        ")
 
 
-def made(parameters, name, detector, arguments, base, attributes, by_position=False):
+def made(name, base, docstring, arguments, by_position=False):
     separator = "" if by_position else "        *,\n"
     yield f"class {name}({base}):"
-    yield quoted(parameters.docstring(detector, arguments, attributes), "    ")
+    yield quoted(docstring, "    ")
     yield f"    def __init__(\n        self,\n{separator}" + "".join(
         f"        {a.name}: {a.type} = {a.default!r},\n" for a in arguments) + "    ) -> None: ..."
     for argument in arguments:
         yield f"    {argument.name}: {argument.type}"
     yield ""
+
+
+def class_docstring(module, name):
+    tree = ast.parse((sources / f"{module}.py").read_text())
+    return ast.get_docstring(next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name))
 
 
 def attributes_of(module):
@@ -104,19 +114,31 @@ def main(folder):
              "def load(path: str | PathLike[str]) -> Detector: ...\n"]
     for detector in catalogue:
         name = parameters.class_name(detector.name)
-        lines += made(parameters, name, detector, parameters.arguments(detector, fit_parameters), "Detector",
-                      attributes_of("_estimators"))
+        arguments = parameters.arguments(detector, fit_parameters)
+        lines += made(name, "Detector", parameters.docstring(detector, arguments, attributes_of("_estimators")), arguments)
         lines += [f"{alias} = {name}\n" for alias in parameters.aliases(detector.name)]
+    lines += ["class SeriesScores(NamedTuple):", quoted(class_docstring("_series", "SeriesScores"), "    "),
+              "    score: Any\n    alarm: Any\n    expected: Any",
+              "    point: Any\n    shape: Any\n    stretch: Any\n    season: Any", ""]
+    for name, arguments, more in (
+            ("Series", parameters.series_arguments(engine), {
+                "push": ("value: float | None, time: Any = None", "SeriesScores"),
+                "push_rows": ("values: ArrayLike | Any, times: ArrayLike | Any = None", "SeriesScores")}),
+            ("MultivariateSeries", parameters.multivariate_arguments(engine), {
+                "anomaly_score": ("X: ArrayLike | Any", "NDArray[np.float64]"), "push": ("row: ArrayLike", "float")})):
+        docstring = parameters.with_parameters(class_docstring("_series", name), arguments)
+        lines += [*list(made(name, "BaseEstimator", docstring, arguments))[:-1], *methods("_series", name, **more), ""]
     (folder / "__init__.pyi").write_text("\n".join(lines))
 
-    lines = [HEAD.replace(", OutlierMixin", "") + "from . import Detector\n",
+    lines = [HEAD.replace(", OutlierMixin", "").replace(", NamedTuple", "") + "from . import Detector\n",
              "class PyodDetector(BaseEstimator):",
              "    decision_scores_: NDArray[np.float64]\n    threshold_: float\n    labels_: NDArray[np.int64]",
              "    detector_: Detector\n    n_features_in_: int",
              *methods("pyod", "PyodDetector",
                       predict=("X: ArrayLike | Any, return_confidence: bool = False", "Any")), ""]
     for name, detector, arguments, _ in parameters.pyod_classes(catalogue, fit_parameters):
-        lines += made(parameters, name, detector, arguments, "PyodDetector", attributes_of("pyod"), by_position=True)
+        docstring = parameters.docstring(detector, arguments, attributes_of("pyod"))
+        lines += made(name, "PyodDetector", docstring, arguments, by_position=True)
     (folder / "pyod.pyi").write_text("\n".join(lines))
 
     # The module's own, by nanobind, which imports it by itself.

@@ -36,16 +36,19 @@ class Stubs(unittest.TestCase):
             stated = classes(tree)
             made = {name: value for name, value in vars(module).items() if inspect.isclass(value)
                     and value.__module__ == module.__name__ and value.__name__ == name}
-            made.pop("PyodDetector", None)
-            self.assertEqual(set(made), set(stated) - {"Detector", "PyodDetector"})
+            for name in ("PyodDetector", "SeriesScores"):
+                made.pop(name, None)
+            self.assertEqual(set(made), set(stated) - {"Detector", "PyodDetector", "SeriesScores"})
             for name, value in made.items():
                 expected = {p.name: repr(p.default) for p in inspect.signature(value).parameters.values()}
                 self.assertEqual(defaults(functions(stated[name])["__init__"]), expected, name)
                 self.assertEqual(ast.get_docstring(stated[name]), inspect.getdoc(value))
 
     def test_methods(self):
-        for made, tree in ((lanner.Detector, stub("__init__")), (lanner.pyod.PyodDetector, stub("pyod"))):
+        for made, tree in ((lanner.Detector, stub("__init__")), (lanner.pyod.PyodDetector, stub("pyod")),
+                           (lanner.Series, stub("__init__")), (lanner.MultivariateSeries, stub("__init__"))):
             stated = functions(classes(tree)[made.__name__])
+            stated.pop("__init__", None)
             public = {name for name, value in vars(made).items()
                       if not name.startswith("_") and (callable(value) or isinstance(value, property))}
             self.assertEqual(set(stated) - {"fit_predict"}, public - {"fit_predict"})
@@ -61,7 +64,8 @@ class Stubs(unittest.TestCase):
 
     def test_the_module(self):
         stated = classes(stub("_engine"))
-        for made in (_engine.Model, _engine.Events, _engine.Detector, _engine.Parameter):
+        for made in (_engine.Model, _engine.Events, _engine.Detector, _engine.Parameter, _engine.SeriesDetector,
+                     _engine.MultivariateModel, _engine.MultivariateDetector):
             public = {name for name in vars(made) if not name.startswith("_")}
             self.assertEqual({name for name in functions(stated[made.__name__]) if not name.startswith("_")}, public)
 

@@ -114,6 +114,16 @@ def arguments(detector, fit_parameters) -> list[Argument]:
     return [argument(parameter) for parameter in [*detector.parameters, *fit_parameters]] + _threshold + _seed + _work
 
 
+def series_arguments(engine) -> list[Argument]:
+    """Of lanner.Series."""
+    return [argument(parameter) for parameter in engine.series_settings()]
+
+
+def multivariate_arguments(engine) -> list[Argument]:
+    """Of lanner.MultivariateSeries."""
+    return [argument(parameter) for parameter in engine.multivariate_settings()] + _work[:1]
+
+
 # PyOD's name of a detector: ours, and for each of PyOD's parameters our name, PyOD's default and PyOD's words for ours.
 pyod_names = {
     "KNN": ("nearest_neighbours", {"n_neighbors": ("k", 5, {}),
@@ -178,7 +188,11 @@ def constructor(arguments: list[Argument], by_position: bool = False):
     return __init__
 
 
-def docstring(detector, arguments: list[Argument], attributes: str) -> str:
+def with_parameters(text: str, arguments: list[Argument]) -> str:
     parameters = "\n".join(a.documented() for a in arguments)
-    return (f"{detector.summary}\n\nSource: {detector.paper}.\n\nParameters\n----------\n{parameters}\n\n"
-            f"Attributes\n----------\n{inspect.cleandoc(attributes)}\n")
+    return f"{inspect.cleandoc(text)}\n\nParameters\n----------\n{parameters}\n"
+
+
+def docstring(detector, arguments: list[Argument], attributes: str) -> str:
+    return (with_parameters(f"{detector.summary}\n\nSource: {detector.paper}.", arguments) +
+            f"\nAttributes\n----------\n{inspect.cleandoc(attributes)}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -59,4 +60,13 @@ def times(values: Any) -> np.ndarray:
         if getattr(getattr(values, "dt", None), "tz", None) is not None:
             array = np.asarray(values.dt.tz_convert("UTC").dt.tz_localize(None))
         array = array.astype("datetime64[ns]")
+        if np.isnat(array).any():
+            raise ValueError(f"times: found none for row {np.isnat(array).argmax()}, allowed one for every row")
     return np.ascontiguousarray(array.astype(np.int64))
+
+
+def time(value: Any) -> int:
+    """A datetime, a string of ISO 8601 or ns since 1970 UTC, as int."""
+    if isinstance(value, datetime) and value.tzinfo is not None:  # pandas' Timestamp too, which keeps its ns
+        value = value.astimezone(timezone.utc).replace(tzinfo=None)
+    return int(times([value])[0])

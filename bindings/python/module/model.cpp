@@ -1,6 +1,5 @@
 #include "bindings/python/module/model.hpp"
 
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
@@ -11,7 +10,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <initializer_list>
 #include <limits>
 #include <map>
 #include <memory>
@@ -20,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/python/module/arrays.hpp"
 #include "bindings/python/module/devices.hpp"
 #include "bindings/python/module/events.hpp"
 #include "bindings/python/module/progress.hpp"
@@ -34,24 +33,6 @@ namespace lanner::python {
 namespace {
 
 constexpr std::size_t rows_a_piece = 8192, rows_a_piece_on_gpu = 65536;
-
-template <class T>
-using Vector = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
-template <class T>
-using Table = nb::ndarray<nb::numpy, T, nb::ndim<2>>;
-
-// The array owns the values.
-template <class Array, class T>
-Array to_numpy(std::vector<T> values, std::initializer_list<std::size_t> shape) {
-  auto* kept = new std::vector<T>(std::move(values));
-  const nb::capsule owner(kept, [](void* owned) noexcept { delete static_cast<std::vector<T>*>(owned); });
-  return Array(kept->data(), shape, owner);
-}
-template <class T>
-Vector<T> to_numpy(std::vector<T> values) {
-  const std::size_t count = values.size();
-  return to_numpy<Vector<T>>(std::move(values), {count});
-}
 
 void check_all_taken(const std::vector<engine::RowRefusal>& reasons) {
   if (reasons.empty()) return;

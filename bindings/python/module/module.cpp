@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "bindings/python/module/model.hpp"
+#include "bindings/python/module/series.hpp"
 #include "bindings/python/module/tables.hpp"
 #include "engine/model_file/tensors.hpp"
 
@@ -33,4 +34,5 @@ NB_MODULE(_engine, module) {
   module.attr("__version__") = LANNER_VERSION;
   lanner::python::add_tables(module);
   lanner::python::add_model(module);
+  lanner::python::add_series(module);
 }
