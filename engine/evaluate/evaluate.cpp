@@ -113,8 +113,14 @@ Evaluation evaluate(Device& device, const LabelledSet& set, const Split& split,
 
   std::vector<int> labels(n);
   for (std::size_t i = 0; i < n; ++i) labels[i] = set.labels[split.test[i]] != 0;
-  return {set.name, detector.name, seed, auc_roc(labels, scores), average_precision(labels, scores),
-          fit_s,    score_s};
+  return {set.name,
+          detector.name,
+          std::string(model->detector().name),
+          seed,
+          auc_roc(labels, scores),
+          average_precision(labels, scores),
+          fit_s,
+          score_s};
 }
 
 }  // namespace lanner::engine

@@ -45,6 +45,7 @@ struct EvaluatedDetector {
 
 struct Evaluation {
   std::string set, detector;
+  std::string fitted;  ///< the detector itself, where `auto` chose one
   std::uint64_t seed = 0;
   double auc_roc = 0, average_precision = 0;
   double fit_s = 0, score_s = 0;  ///< wall time; scoring excludes the features

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <set>
 
+#include "engine/choose/choose.hpp"
 #include "engine/model/model.hpp"
 #include "engine/model/parts.hpp"
 #include "engine/model/shuffle.hpp"
@@ -213,8 +214,11 @@ std::shared_ptr<const DriftReference> drift_of(Rows rows, std::span<const float>
   return reference ? std::make_shared<const DriftReference>(std::move(*reference)) : nullptr;
 }
 
-Calibrated fit_and_hold_out(const Fitting& fitting, const AcceptedRows& rows,
-                            const std::vector<std::uint8_t>& aside, std::span<const std::uint32_t> watched) {
+struct Parts {
+  Matrix training, calibration;
+};
+
+Parts parts_of(const AcceptedRows& rows, const std::vector<std::uint8_t>& aside) {
   // In their order: ties between rows go to the lower index, and that should be the data's.
   std::vector<std::size_t> training, calibration;
   for (std::size_t i = 0; i < rows.records.size(); ++i)
@@ -223,11 +227,14 @@ Calibrated fit_and_hold_out(const Fitting& fitting, const AcceptedRows& rows,
     throw std::invalid_argument("found " + std::to_string(training.size()) + " rows to fit on and " +
                                 std::to_string(calibration.size()) +
                                 " held out, allowed at least 1 of each (or calibration=none)");
-  const Matrix fitted_on = chosen_rows(rows.matrix.view(), training);
-  const Matrix left_out = chosen_rows(rows.matrix.view(), calibration);
-  auto fitted = fitting.fit(fitted_on.view(), 0.1, 0.85);
-  auto scores = fitting.scores(*fitted, left_out.view(), 0.85, 0.95);
-  auto drift = drift_of(left_out.view(), scores, watched);
+  return {chosen_rows(rows.matrix.view(), training), chosen_rows(rows.matrix.view(), calibration)};
+}
+
+Calibrated fit_and_hold_out(const Fitting& fitting, const Parts& parts,
+                            std::span<const std::uint32_t> watched) {
+  auto fitted = fitting.fit(parts.training.view(), 0.1, 0.85);
+  auto scores = fitting.scores(*fitted, parts.calibration.view(), 0.85, 0.95);
+  auto drift = drift_of(parts.calibration.view(), scores, watched);
   return {std::move(fitted), std::move(scores), "held out", std::move(drift)};
 }
 
@@ -244,6 +251,25 @@ Calibrated fit_and_cross(Device& device, const Fitting& fitting, Rows rows,
   }
   auto drift = drift_of(rows, scores, watched);
   return {std::move(fitted), std::move(scores), std::move(how), std::move(drift)};
+}
+
+// What is fitted: what was asked for, or what was chosen, with the settings of every fit as they were.
+struct Fittable {
+  const Detector* detector;
+  Settings settings;
+  std::string reasons;  // empty: nothing was chosen
+};
+
+// Rows that are calibrated on have no say: they must be to the choice what rows to come are.
+Fittable chosen_for(Rows training, const Settings& given, const FitWork& work) {
+  const Choice choice = choose(summary_of(training), time_budget(given), work);
+  std::map<std::string, std::string> settings = choice.settings;
+  for (const Parameter& parameter : fit_parameters())
+    settings.emplace(parameter.name, given.word(parameter.name));
+  std::string reasons;
+  for (const std::string& reason : choice.reasons) reasons += (reasons.empty() ? "" : "; ") + reason;
+  return {find_detector(choice.detector), Settings::parse(all_parameters(choice.detector), settings),
+          std::move(reasons)};
 }
 
 }  // namespace
@@ -272,17 +298,17 @@ std::span<const Parameter> fit_parameters() {
 
 std::vector<Parameter> all_parameters(std::string_view detector) {
   const Detector* found = find_detector(detector);
-  if (!found) {
+  if (!found && detector != auto_name) {
     std::vector<std::string_view> names;
+    for (const Detector& known : catalogue()) names.push_back(known.name);
+    names.push_back(auto_name);
     std::string allowed;
-    for (const Detector& known : catalogue()) {
-      names.push_back(known.name);
-      allowed += (allowed.empty() ? "" : ", ") + std::string(known.name);
-    }
+    for (const std::string_view name : names) allowed += (allowed.empty() ? "" : ", ") + std::string(name);
     throw InvalidSettings(
         {{"detector", "'" + std::string(detector) + "'", allowed, nearest_name(detector, names)}});
   }
-  std::vector<Parameter> table(found->parameters.begin(), found->parameters.end());
+  const std::span<const Parameter> own = found ? found->parameters : auto_parameters();
+  std::vector<Parameter> table(own.begin(), own.end());
   table.insert(table.end(), fit_parameters().begin(), fit_parameters().end());
   return table;
 }
@@ -291,7 +317,6 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
                                         const FitOptions& options, Progress progress) {
   const std::vector<Parameter> table = all_parameters(options.detector);
   const Settings settings = Settings::parse(table, options.settings);
-  const Detector& detector = *find_detector(options.detector);
   const Scale scale = *parse_scale(settings.word("scale"));
   std::vector<FeatureSpec> specs = options.features;
   if (specs.empty()) {
@@ -308,7 +333,18 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
   const FeaturePlan plan = fit_features(schema, std::move(specs), records, aside, options.limits);
   const AcceptedRows rows = accepted_rows(plan, records);
 
-  const Fitting fitting(device, options.gpu, detector, settings, options.seed, progress);
+  std::optional<Parts> parts;
+  if (!aside.empty()) parts = parts_of(rows, aside);
+  Fittable fittable{find_detector(options.detector), settings, {}};
+  if (!fittable.detector) {
+    FitWork work;
+    // On all rows once, and on four fifths of them five times.
+    if (cross) work = {static_cast<double>(folds), static_cast<double>(rows.matrix.count)};
+    if (parts) work.rows_to_score = static_cast<double>(parts->calibration.count);
+    fittable = chosen_for(parts ? parts->training.view() : rows.matrix.view(), settings, work);
+  }
+
+  const Fitting fitting(device, options.gpu, *fittable.detector, fittable.settings, options.seed, progress);
   const std::vector<std::uint32_t> watched = watched_columns(plan);
   Calibrated result;
   if (none) {
@@ -316,7 +352,7 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
   } else if (cross) {
     result = fit_and_cross(device, fitting, rows.matrix.view(), watched);
   } else {
-    result = fit_and_hold_out(fitting, rows, aside, watched);
+    result = fit_and_hold_out(fitting, *parts, watched);
   }
 
   std::map<std::string, std::string> provenance{
@@ -328,6 +364,7 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
       {"calibration", result.how},
       {"seed", std::to_string(options.seed)},
   };
+  if (!fittable.reasons.empty()) provenance["auto"] = fittable.reasons;
   std::optional<tail::Calibration> calibration;
   if (!result.scores.empty()) {
     if (progress) progress(0.95, "calibration");
@@ -337,8 +374,8 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
     provenance["rows_trimmed"] = std::to_string(report.trimmed);
     provenance["tail"] = report.tail;
   }
-  auto model = from_bytes(model_bytes(
-      {options.name, &detector, settings, plan, result.fitted, calibration, result.drift, provenance}));
+  auto model = from_bytes(model_bytes({options.name, fittable.detector, fittable.settings, plan,
+                                       result.fitted, calibration, result.drift, provenance}));
   if (progress) progress(1, "done");
   return model;
 }

@@ -20,6 +20,8 @@
 namespace lanner::engine {
 
 struct FitOptions {
+  /// Of the catalogue, or `auto`: chosen from the rows that are fitted on (engine/choose/choose.hpp). The model
+  /// is then that detector's, and its provenance has the reasons under `auto`.
   std::string detector = "nearest_neighbours";
   /// The detector's settings and those of every fit (fit_parameters()): calibration, scale, trim, ...; as
   /// text.
@@ -37,8 +39,8 @@ struct FitOptions {
 /// Settings that every fit takes beside its detector's: calibration (share held out, 0.2; "cross"; "none"),
 /// scale (none, standard, robust, minmax), trim, extrapolate.
 std::span<const Parameter> fit_parameters();
-/// Both tables, for validation and documentation. Throws std::invalid_argument for an unknown detector,
-/// naming the nearest.
+/// Both tables, for validation and documentation; also of `auto`. Throws InvalidSettings for an unknown
+/// detector, naming the nearest.
 std::vector<Parameter> all_parameters(std::string_view detector);
 
 class Model {

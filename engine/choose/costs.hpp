@@ -1,0 +1,27 @@
+// What fitting a detector and scoring an event take, as formulas of the rows: constants, not timings, so that
+// the same rows are given the same detector on every machine.
+//
+// Each formula has the terms that its method's work grows by, with factors set by hand to one core of an AMD
+// EPYC (Zen, AVX-512), normal and clustered rows, n = 100 to 1,000,000, d = 2 to 512, events in batches of
+// 1,024. bench/engine/choose compares them with the machine at hand; there they were within a factor of
+// three.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace lanner::engine {
+
+struct Cost {
+  double fit_s = 0;     ///< on one core
+  double event_us = 0;  ///< likewise
+};
+
+/// Neighbours are searched among as many rows as `rows` says at most, of which `distinct_share` differ.
+Cost cost_of_ensemble(double n, double distinct_share, double d, double rows);
+Cost cost_of_mahalanobis(double n, double d);
+Cost cost_of_isolation_forest(double n);
+Cost cost_of_copod(double n, double d);
+Cost cost_of_histogram(double n, double d);
+
+}  // namespace lanner::engine
