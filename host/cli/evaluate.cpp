@@ -4,6 +4,7 @@
 #include <iomanip>
 #include <iostream>
 
+#include "engine/choose/choose.hpp"
 #include "engine/detectors/detector.hpp"
 #include "engine/model/model.hpp"
 #include "host/cli/commands.hpp"
@@ -91,6 +92,7 @@ int evaluate_all(const EvaluateArguments& arguments) {
   if (!out) throw UsageError("--out: found '" + arguments.out + "', allowed a path that can be written");
   out << "dataset,detector,seed,auc_roc,average_precision,fit_s,score_s\n";
   std::map<std::string, std::pair<double, double>> sums;
+  std::map<std::string, std::size_t> chosen;  // by auto, and how often
   std::size_t done = 0;
   const std::size_t total = arguments.data.size() * arguments.seeds.size() * detectors.size();
   {
@@ -107,6 +109,7 @@ int evaluate_all(const EvaluateArguments& arguments) {
               << table_number(row.score_s) << std::endl;
           sums[detector.name].first += row.auc_roc;
           sums[detector.name].second += row.average_precision;
+          if (detector.name == engine::auto_name) ++chosen[row.fitted];
           ++done;
         }
       }
@@ -120,6 +123,8 @@ int evaluate_all(const EvaluateArguments& arguments) {
   for (const auto& [name, sum] : sums)
     std::cout << std::left << std::setw(24) << name << std::setw(12) << table_number(sum.first / runs)
               << table_number(sum.second / runs) << '\n';
+  for (const auto& [name, times] : chosen)
+    std::cout << "auto chose " << name << " for " << times << " of " << runs << " runs\n";
   return exit_done;
 }
 
@@ -135,7 +140,10 @@ int evaluate_by_protocol(const EvaluateArguments& arguments) {
     refuse("--warm-up", arguments.warm_up.has_value());
   }
   if (!is_nab && !is_series) return evaluate_all(arguments);
-  refuse("--detectors", !arguments.detectors.empty());
+  for (const std::string& name : arguments.detectors)  // a series has one, which is what auto means there
+    if (name != engine::auto_name)
+      throw UsageError("--detectors: found '" + name + "', allowed auto with --protocol " +
+                       arguments.protocol);
   refuse("--set", !arguments.set.empty());
   refuse("--splits", !arguments.splits.empty());
   refuse("--label", !arguments.label.empty());
@@ -154,7 +162,8 @@ void add_evaluate(CLI::App& app, Action& chosen) {
   command
       ->add_option("--data", arguments->data, "Files with labels: .npz with X and y, or others with --label")
       ->required();
-  command->add_option("--detectors", arguments->detectors, "Names, by comma (default: all)")->delimiter(',');
+  command->add_option("--detectors", arguments->detectors, "Names, by comma (default: all but auto)")
+      ->delimiter(',');
   command
       ->add_option(
           "--protocol", arguments->protocol,

@@ -1,5 +1,6 @@
 #include <iostream>
 
+#include "engine/choose/choose.hpp"
 #include "engine/model/model.hpp"
 #include "host/cli/commands.hpp"
 #include "host/cli/options.hpp"
@@ -111,7 +112,8 @@ void add_fit(CLI::App& app, Action& chosen) {
   CLI::App* command =
       app.add_subcommand("fit", "Fit a detector on unlabelled rows, calibrate it, and write one model file");
   command->add_option("--data", arguments->data, "Rows: .csv, .npy, .npz, .arrow, .feather")->required();
-  command->add_option("--detector", arguments->detector, "Which detector (default nearest_neighbours)");
+  command->add_option("--detector", arguments->detector,
+                      "Which detector (default nearest_neighbours); auto chooses one");
   command->add_option("--set", arguments->set,
                       "A setting, key=value: of the detector, and calibration, scale, trim, extrapolate");
   command->add_option("--seed", arguments->seed, "Of everything random (default 1)");
@@ -129,12 +131,16 @@ void add_fit(CLI::App& app, Action& chosen) {
   add_column_options(*command, arguments->columns);
   command->footer([] {
     std::string text = "Detectors:\n";
-    for (const auto& detector : engine::catalogue()) {
-      text += "  " + std::string(detector.name) + ": " + std::string(detector.summary) + "\n";
-      for (const auto& parameter : detector.parameters)
+    const auto describe_one = [&text](std::string_view name, std::string_view summary,
+                                      std::span<const engine::Parameter> parameters) {
+      text += "  " + std::string(name) + ": " + std::string(summary) + "\n";
+      for (const auto& parameter : parameters)
         text += "    --set " + std::string(parameter.name) + "=" + std::string(parameter.fallback) + "  " +
                 std::string(parameter.summary) + " (" + engine::allowed(parameter) + ")\n";
-    }
+    };
+    for (const auto& detector : engine::catalogue())
+      describe_one(detector.name, detector.summary, detector.parameters);
+    describe_one(engine::auto_name, engine::auto_summary, engine::auto_parameters());
     text += "Every fit:\n";
     for (const auto& parameter : engine::fit_parameters())
       text += "    --set " + std::string(parameter.name) + "=" + std::string(parameter.fallback) + "  " +

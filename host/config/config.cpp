@@ -10,6 +10,7 @@
 #include <span>
 #include <sstream>
 
+#include "engine/choose/choose.hpp"
 #include "engine/detectors/detector.hpp"
 #include "engine/model/model.hpp"
 #include "host/config/quantity.hpp"
@@ -61,14 +62,14 @@ constexpr Key model_keys[] = {
     {"fit", "a map", "none", "How `lanner fit --config` fits it."},
 };
 constexpr Key fit_keys[] = {
-    {"detector", "a detector's name", "nearest_neighbours", "See `lanner fit --help`."},
+    {"detector", "a detector's name, auto", "nearest_neighbours", "See `lanner fit --help`; auto chooses."},
     {"seed", "a whole number from 0", "1", "Of everything random in the fit."},
     {"set", "a map of settings", "{}", "The detector's settings, and calibration, scale, trim, extrapolate."},
 };
 constexpr Key learn_keys[] = {
     {"rows", "a whole number from 2", "5000", "Rows to learn from."},
     {"for", "a duration", "none", "Learn for this long instead of a number of rows."},
-    {"detector", "a detector's name", "nearest_neighbours", "What is fitted."},
+    {"detector", "a detector's name, auto", "nearest_neighbours", "What is fitted; auto chooses."},
     {"seed", "a whole number from 0", "1", "Of everything random in the fit."},
     {"set", "a map of settings", "{}", "The detector's settings, and calibration, scale, trim, extrapolate."},
     {"save", "a path", "kept in memory", "Where the fitted model is written."},
@@ -554,15 +555,12 @@ class Reader {
   void read_fit(const Section& section, const std::string& path, FitConfig& fit) {
     section.text("detector", fit.detector);
     section.integer("seed", fit.seed, 0, std::numeric_limits<std::uint64_t>::max());
-    if (!engine::find_detector(fit.detector)) {
-      std::vector<std::string_view> names;
-      std::string allowed;
-      for (const auto& detector : engine::catalogue()) {
-        names.push_back(detector.name);
-        allowed += (allowed.empty() ? "" : ", ") + std::string(detector.name);
-      }
-      return fault(section["detector"], path + ".detector", "'" + fit.detector + "'", allowed,
-                   nearest_name(fit.detector, names));
+    std::vector<engine::Parameter> table;
+    try {
+      table = engine::all_parameters(fit.detector);
+    } catch (const engine::InvalidSettings& unknown) {
+      const engine::SettingError& error = unknown.errors().front();
+      return fault(section["detector"], path + ".detector", error.found, error.allowed, error.nearest);
     }
     const YAML::Node set = section["set"];
     if (set.IsDefined() && !set.IsMap()) return section.fault("set", in_quotes(set));
@@ -578,7 +576,6 @@ class Reader {
         fit.settings[entry.first.Scalar()] = value;
       }
     }
-    const auto table = engine::all_parameters(fit.detector);
     for (const auto& error : engine::Settings::check(table, fit.settings))
       fault(set.IsDefined() && set[error.name].IsDefined() ? set[error.name] : set,
             path + ".set." + error.name, error.found, error.allowed, error.nearest);
@@ -819,6 +816,7 @@ std::string config_reference() {
   for (const auto& detector : engine::catalogue())
     settings(detector.name, std::string(detector.summary) + " " + std::string(detector.paper),
              detector.parameters);
+  settings(engine::auto_name, engine::auto_summary, engine::auto_parameters());
   return text;
 }
 

@@ -352,6 +352,8 @@ void Host::learned(const Learner::Job& job, Device& device, const engine::Progre
     conditions_.clear("learn " + job.stream);
     spdlog::info("stream {}: learned {} ({}) from {} rows{}", job.stream, learning.model_name(),
                  model->hash(), learning.rows(), save.empty() ? "" : ", saved as " + save.string());
+    if (const auto reasons = model->provenance().find("auto"); reasons != model->provenance().end())
+      spdlog::info("stream {}: auto: {}", job.stream, reasons->second);
   } catch (const std::exception& error) {
     counters->learn_failures.add();
     conditions_.set("learn " + job.stream,

@@ -14,6 +14,7 @@ namespace lanner::host {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 namespace fs = std::filesystem;
 
 TEST_F(CommandLine, HelpHasAnExampleEverywhere) {
@@ -68,6 +69,37 @@ TEST_F(CommandLine, FitsScoresAndInspects) {
     EXPECT_LE(p_value, std::string(detector) == "histogram" ? 0.01 : 0.001)
         << detector << ": the planted row";
   }
+}
+
+TEST_F(CommandLine, AutoFitsWhatItChoosesAndSaysWhy) {
+  const std::string data = rows(1000);
+  const Outcome fit =
+      run("fit --data " + data + " --detector auto --set event_us_max=2 --out " + path("m.lanner"));
+  ASSERT_EQ(fit.status, 0) << fit.err;
+  const Outcome inspect = run("inspect " + path("m.lanner"));
+  EXPECT_THAT(inspect.out, HasSubstr("detector     mahalanobis: "));
+  for (const std::string& text : {fit.out, inspect.out})
+    EXPECT_THAT(text, HasSubstr("auto: 800 rows of 2 features; mahalanobis, because the first of the order"));
+  EXPECT_EQ(run("score --model " + path("m.lanner") + " --data " + data + " --out " + path("s.csv")).status,
+            0);
+
+  const std::string labelled = write("labelled.csv", [] {
+    std::ostringstream text;
+    text << "x,y,odd\n";
+    for (int i = 0; i < 300; ++i) text << i % 7 << ',' << i % 11 << ",0\n";
+    for (int i = 0; i < 20; ++i) text << 50 + i % 3 << ',' << -40 - i % 4 << ",1\n";
+    return text.str();
+  }());
+  const Outcome evaluate =
+      run("evaluate --data " + labelled + " --label odd --detectors auto,histogram --seeds 1,2 " +
+          "--set auto.event_us_max=2 --out " + path("table.csv"));
+  ASSERT_EQ(evaluate.status, 0) << evaluate.err;
+  EXPECT_THAT(evaluate.out, HasSubstr("auto chose mahalanobis for 2 of 2 runs"));
+  std::ifstream table(path("table.csv"));
+  std::string line;
+  std::getline(table, line);
+  std::getline(table, line);
+  EXPECT_THAT(line, StartsWith("labelled,auto,1,"));
 }
 
 TEST_F(CommandLine, SettingsFollowOneFlagOrEachTheirOwn) {

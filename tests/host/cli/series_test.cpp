@@ -165,7 +165,8 @@ TEST_F(EvaluateSeries, SaysWhatIsWrongWithStatus2) {
       {path("tiny.csv") + " --labels " + good, "found no windows for it"},
       {path("tiny.csv") + " --labels " + path("tiny.json"), "1 rows: series: warm_up"},
       {folder + " --labels " + good + " --profiles " + path("profiles.json"), "CostMatrix.fnWeight"},
-      {folder + " --labels " + good + " --detectors histogram", "--detectors: not for --protocol nab"},
+      {folder + " --labels " + good + " --detectors histogram",
+       "--detectors: found 'histogram', allowed auto with --protocol nab"},
   };
   for (const auto& [arguments, message] : cases) {
     const Outcome outcome = run(nab + arguments);

@@ -196,6 +196,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"learn_both", stream("    learn: {rows: 10, for: 1m}\n"), "learn.for: found rows and for"},
         BadCase{"learn_for", stream("    learn: {for: 10}\n"), "learn.for: found '10'"},
         BadCase{"learn_setting", stream("    learn: {rows: 10, set: {kk: 5}}\n"), "learn.set.kk: found"},
+        BadCase{"auto_setting", stream("    learn: {rows: 10, detector: auto, set: {trees: 5}}\n"),
+                "learn.set.trees: found an unknown setting, allowed fit_s_max, event_us_max, calibration"},
+        BadCase{"auto_budget", stream("    learn: {rows: 10, detector: auto, set: {fit_s_max: 0}}\n"),
+                "learn.set.fit_s_max: found 0, allowed a number from 0.001 to 1000000"},
         BadCase{"learn_setting_value", stream("    learn: {rows: 10, set: {k: many}}\n"),
                 "learn.set.k: found"},
         BadCase{"learn_from_nothing", stream("    learn: {rows: 10}\n"),
@@ -307,6 +311,12 @@ device: {require: cuda, slots: 1}
 TEST(Config, LearningFromFieldsOrFeaturesIsFine) {
   EXPECT_EQ(faults_of_stream("    fields: [x, {y: text}]\n    learn: {rows: 10}\n"), "");
   EXPECT_EQ(faults_of_stream("    features: [{a: {rarity: x}}]\n    learn: {rows: 10}\n"), "");
+}
+
+TEST(Config, ADetectorMayBeChosen) {
+  EXPECT_EQ(faults_of_stream("    fields: [x]\n    learn: {rows: 10, detector: auto, set: {fit_s_max: 5}}\n"),
+            "");
+  EXPECT_EQ(faults_of_stream("    fields: [x]\n    models: [{file: a.lanner, fit: {detector: auto}}]\n"), "");
 }
 
 TEST(Config, AFaultFoundAfterReadingIsGivenItsLine) {
