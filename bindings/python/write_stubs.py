@@ -47,6 +47,8 @@ TYPES = {
     "reset": ("", "Self"),
     "missing_": ("", "int"),
     "base_": ("", "float"),
+    "chosen_": ("", "str"),
+    "reasons_": ("", "list[str]"),
     "explained_features_": ("", "list[str]"),
 }
 
@@ -117,6 +119,10 @@ def main(folder):
         arguments = parameters.arguments(detector, fit_parameters)
         lines += made(name, "Detector", parameters.docstring(detector, arguments, attributes_of("_estimators")), arguments)
         lines += [f"{alias} = {name}\n" for alias in parameters.aliases(detector.name)]
+    automatic = engine.automatic()
+    arguments = parameters.arguments(automatic, fit_parameters)
+    docstring = parameters.docstring(automatic, arguments, attributes_of("_estimators"))
+    lines += [*list(made("Auto", "Detector", docstring, arguments))[:-1], *methods("_estimators", "_Chosen"), ""]
     lines += ["class SeriesScores(NamedTuple):", quoted(class_docstring("_series", "SeriesScores"), "    "),
               "    score: Any\n    alarm: Any\n    expected: Any",
               "    point: Any\n    shape: Any\n    stretch: Any\n    season: Any", ""]

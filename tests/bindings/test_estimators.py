@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import ctypes
+import functools
 import inspect
 import io
 import multiprocessing
@@ -42,7 +43,7 @@ class Contract(unittest.TestCase):
             self.assertIs(getattr(lanner, acronym.upper()), lanner.detectors[acronym])
 
     def test_check_estimator(self):
-        for name, made in lanner.detectors.items():
+        for name, made in {**lanner.detectors, "auto": functools.partial(lanner.Auto, event_us_max=2)}.items():
             with self.subTest(name), warnings.catch_warnings():
                 warnings.simplefilter("ignore", SkipTestWarning)
                 outcomes = check_estimator(made(), on_fail=None)
@@ -70,6 +71,26 @@ class Contract(unittest.TestCase):
             fitted = made().fit(X[:200])
             plain = _engine.Model.fit(_engine.Events(X[:200]), name, {}, ["x0", "x1", "x2"], 1, name)
             self.assertEqual(fitted.model_.to_bytes(), plain.to_bytes(), name)
+
+    def test_auto_is_what_it_chooses(self):
+        for budget, name in ((1000, "ensemble"), (2, "mahalanobis")):
+            auto = lanner.Auto(event_us_max=budget, scale="robust", false_alarm_rate=0.05).fit(X)
+            self.assertEqual(auto.chosen_, name)
+            self.assertEqual(auto.reasons_[0], "480 rows of 3 features")
+            self.assertTrue(auto.reasons_[1].startswith(f"{name}, because "), auto.reasons_)
+            named = lanner.detectors[name](scale="robust", false_alarm_rate=0.05).fit(X)
+            for method in ("anomaly_score", "p_value", "predict", "explain"):
+                np.testing.assert_array_equal(getattr(auto, method)(X[:50]), getattr(named, method)(X[:50]))
+            with tempfile.TemporaryDirectory() as folder:
+                auto.save(Path(folder) / "model.lanner")
+                self.assertIs(type(lanner.load(Path(folder) / "model.lanner")), type(named))
+        with self.assertRaises(NotFittedError):
+            lanner.Auto().chosen_
+        with self.assertRaises(TypeError):
+            lanner.Auto(trees=100)
+        with self.assertRaisesRegex(ValueError, "fit_s_max: found 0, allowed a number from 0.001 to 1000000"):
+            lanner.Auto(fit_s_max=0).fit(X)
+        self.assertNotIn("auto", lanner.detectors)
 
     def test_clone_set_params_and_repr(self):
         detector = lanner.NearestNeighbours(k=10, scale="standard")

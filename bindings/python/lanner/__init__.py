@@ -2,14 +2,14 @@
 that `lanner serve` runs: the same model file, the same bits.
 
 A class a detector, named by it: lanner.NearestNeighbours(k=10), lanner.Histogram(bins="auto"), ...; `detectors` lists
-them. lanner.Series and lanner.MultivariateSeries take rows in the order of time, one after the other. lanner.load reads a
-model file, lanner.pyod has PyOD's conventions, lanner.Client and lanner.Subscriber talk to a
-running host (pip install "lanner[client]"), lanner.plot draws (pip install "lanner[plot]").
+them, lanner.Auto chooses one. lanner.Series and lanner.MultivariateSeries take rows in the order of time. lanner.load
+reads a model file, lanner.pyod has PyOD's conventions, lanner.Client and lanner.Subscriber talk to a running host
+(pip install "lanner[client]"), lanner.plot draws (pip install "lanner[plot]").
 """
 
 from . import _engine, _estimators, _parameters
 from ._engine import __version__
-from ._estimators import Detector, load
+from ._estimators import Auto, Detector, load
 from ._series import MultivariateSeries, Series, SeriesScores
 
 detectors = {}
@@ -18,7 +18,7 @@ for _name, _class in _estimators.classes.items():
     for _as in (_class.__name__, *_parameters.aliases(_name)):
         globals()[_as] = _class
 
-__all__ = ["Client", "Detector", "MultivariateSeries", "Series", "SeriesScores", "Subscriber", "__version__", "detectors",
+__all__ = ["Auto", "Client", "Detector", "MultivariateSeries", "Series", "SeriesScores", "Subscriber", "__version__", "detectors",
            "load", "plot", "pyod"] + sorted(
     {name for name, value in globals().items() if value in detectors.values() and not name.startswith("_")})
 

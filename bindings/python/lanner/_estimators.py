@@ -198,6 +198,22 @@ class Detector(OutlierMixin, BaseEstimator):
         return _engine.Events(len(columns[0] if columns else entity or time), columns, entity, time)
 
 
+class _Chosen(Detector):
+    """What Auto has beside what all detectors share."""
+
+    @property
+    def chosen_(self):
+        """Name of the detector that was chosen: what the model file holds, and `lanner.load` gives."""
+        check_is_fitted(self)
+        return self.model_.detector
+
+    @property
+    def reasons_(self):
+        """Why: what the rows are, the choice and its estimated cost, and what was passed over."""
+        check_is_fitted(self)
+        return self.model_.provenance["auto"].split("; ")
+
+
 def load(path):
     """The estimator of a model file's detector, fitted: from `save`, `lanner fit` or what `lanner serve` learned.
 
@@ -222,15 +238,16 @@ def load(path):
 
 _fit_table = {parameter.name: parameter for parameter in _engine.fit_parameters()}
 _tables = {detector.name: {parameter.name: parameter for parameter in detector.parameters}
-           for detector in _engine.catalogue()}
+           for detector in [*_engine.catalogue(), _engine.automatic()]}
 
 
-def _made(detector):
+def _made(detector, base=Detector):
     arguments = _parameters.arguments(detector, _engine.fit_parameters())
     name = _parameters.class_name(detector.name)
-    return type(name, (Detector,), {
+    return type(name, (base,), {
         "__init__": _parameters.constructor(arguments), "__module__": "lanner", "_detector": detector.name,
         "__doc__": _parameters.docstring(detector, arguments, _attributes)})
 
 
 classes = {detector.name: _made(detector) for detector in _engine.catalogue()}
+Auto = _made(_engine.automatic(), _Chosen)

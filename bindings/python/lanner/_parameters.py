@@ -194,5 +194,6 @@ def with_parameters(text: str, arguments: list[Argument]) -> str:
 
 
 def docstring(detector, arguments: list[Argument], attributes: str) -> str:
-    return (with_parameters(f"{detector.summary}\n\nSource: {detector.paper}.", arguments) +
+    source = f"\n\nSource: {detector.paper}." if hasattr(detector, "paper") else ""
+    return (with_parameters(detector.summary + source, arguments) +
             f"\nAttributes\n----------\n{inspect.cleandoc(attributes)}\n")

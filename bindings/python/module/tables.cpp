@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/choose/choose.hpp"
 #include "engine/model/model.hpp"
 
 namespace nb = nanobind;
@@ -33,6 +34,8 @@ const char* name_of(engine::Kind kind) {
   }
   return "word";
 }
+
+struct Automatic {};
 
 }  // namespace
 
@@ -60,6 +63,15 @@ void add_tables(nb::module_& module) {
         return std::vector<engine::Detector>(detectors.begin(), detectors.end());
       },
       "Every detector there is.");
+  nb::class_<Automatic>(module, "Automatic", "What chooses a detector, as a line of the catalogue.")
+      .def_prop_ro("name", [](const Automatic&) { return engine::auto_name; })
+      .def_prop_ro("summary", [](const Automatic&) { return engine::auto_summary; })
+      .def_prop_ro("parameters", [](const Automatic&) {
+        const auto table = engine::auto_parameters();
+        return std::vector<engine::Parameter>(table.begin(), table.end());
+      });
+  module.def("automatic", [] { return Automatic(); });
+
   module.def(
       "fit_parameters",
       [] {
