@@ -93,7 +93,8 @@ class Reload(unittest.TestCase):
 
 class Learn(unittest.TestCase):
     def test_a_stream_learns_and_then_watches(self):
-        with Host(fitted.model(), streams=LEARN.replace("histogram}", "histogram, save: learned.lanner}")) as host:
+        streams = LEARN.replace("histogram}", "auto, set: {event_us_max: 2}, save: learned.lanner}")
+        with Host(fitted.model(), streams=streams) as host:
             self.assertEqual(host.status()["streams"]["s"]["learning"]["state"], "collecting")
             subscriber = Subscriber(host.publish, "scores.s")
             subscriber.warm()
@@ -115,6 +116,8 @@ class Learn(unittest.TestCase):
             self.assertGreaterEqual(status["events"]["learning"], 500)
             self.assertEqual(status["events"]["in"], status["events"]["learning"] + status["events"]["scored"])
             self.assertTrue((host.folder / "learned.lanner").exists())
+            self.assertIn("stream s: auto: 400 rows of 3 features; mahalanobis, because ", host.log_text())
+            self.assertEqual([m["detector"] for m in status["streams"]["s"]["models"]], ["mahalanobis"])
             model_hash = last[1]["model_hash"]
             self.assertEqual(host.stop(), 0)
             host.start()
