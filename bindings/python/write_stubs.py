@@ -117,7 +117,8 @@ def main(folder):
     for detector in catalogue:
         name = parameters.class_name(detector.name)
         arguments = parameters.arguments(detector, fit_parameters)
-        lines += made(name, "Detector", parameters.docstring(detector, arguments, attributes_of("_estimators")), arguments)
+        docstring = parameters.docstring(detector, arguments, attributes_of("_estimators"))
+        lines += made(name, "Detector", docstring, arguments)
         lines += [f"{alias} = {name}\n" for alias in parameters.aliases(detector.name)]
     automatic = engine.automatic()
     arguments = parameters.arguments(automatic, fit_parameters)

@@ -2,7 +2,7 @@
 // the same rows are given the same detector on every machine.
 //
 // Each formula has the terms that its method's work grows by, with factors set by hand to one core of an AMD
-// EPYC (Zen, AVX-512), rows of n = 100 to 1,000,000 and d = 2 to 512, events in batches of 1,024. There
+// EPYC with AVX2, rows of n = 100 to 1,000,000 and d = 2 to 512, events in batches of 1,024. There
 // bench/engine/choose, which compares them with the machine at hand, gives measured over estimated from 0.18
 // to 3.2, and 0.5 to 2 in nine cases of ten.
 #pragma once

@@ -20,8 +20,8 @@
 namespace lanner::engine {
 
 struct FitOptions {
-  /// Of the catalogue, or `auto`: chosen from the rows that are fitted on (engine/choose/choose.hpp). The model
-  /// is then that detector's, and its provenance has the reasons under `auto`.
+  /// Of the catalogue, or `auto`: chosen from the rows that are fitted on (engine/choose/choose.hpp). The
+  /// model is then that detector's, and its provenance has the reasons under `auto`.
   std::string detector = "nearest_neighbours";
   /// The detector's settings and those of every fit (fit_parameters()): calibration, scale, trim, ...; as
   /// text.

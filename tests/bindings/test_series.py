@@ -41,7 +41,8 @@ def machine(count, seed=1):
 
 
 def same(one, other):
-    np.testing.assert_array_equal(np.asarray(one, np.float64).view(np.uint64), np.asarray(other, np.float64).view(np.uint64))
+    one, other = (np.asarray(values, np.float64).view(np.uint64) for values in (one, other))
+    np.testing.assert_array_equal(one, other)
 
 
 class OneSeries(unittest.TestCase):
@@ -52,8 +53,8 @@ class OneSeries(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             data, out = Path(folder) / "series.csv", Path(folder) / "out.csv"
             frame.to_csv(data, index=False)
-            done = subprocess.run([host_process.LANNER, "series", "--data", data, "--warm-up", "300", "--threshold", "2",
-                                   "--out", out], capture_output=True, text=True)
+            done = subprocess.run([host_process.LANNER, "series", "--data", data, "--warm-up", "300", "--threshold",
+                                   "2", "--out", out], capture_output=True, text=True)
             self.assertEqual(done.returncode, 0, done.stderr)
             told = pandas.read_csv(out, float_precision="round_trip")
         scores = lanner.Series(warm_up=300, threshold=2).push_rows(frame.value, frame.timestamp)
@@ -84,8 +85,9 @@ class OneSeries(unittest.TestCase):
             same(lanner.Series(warm_up=300).push_rows(values, given).score, expected.score)
         single = lanner.Series(warm_up=300)
         tokyo = datetime.timezone(datetime.timedelta(hours=9))
-        kinds = [int, np.datetime64, str, pandas.Timestamp, lambda text: datetime.datetime.fromisoformat(text),
-                 lambda text: datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.timezone.utc).astimezone(tokyo),
+        plain, utc = datetime.datetime.fromisoformat, datetime.timezone.utc
+        kinds = [int, np.datetime64, str, pandas.Timestamp, plain,
+                 lambda text: plain(text).replace(tzinfo=utc).astimezone(tokyo),
                  lambda text: pandas.Timestamp(text).tz_localize("UTC").tz_convert("Asia/Tokyo")]
         for i, value in enumerate(values):
             kind = kinds[i % len(kinds)]
