@@ -12,19 +12,27 @@
 // time, however the events come, the thresholds sum to at most N (D + 1), and from the start to at most N D.
 //
 // A false discovery rate of q with a memory of m events. For each event with a score, in recorded order:
-//   spent <- (1 - 1/m) spent,  found <- (1 - 1/m) found
+//   spent <- (1 - 1/m) spent,  found <- (1 - 1/m) found,  seen <- (1 - 1/m) seen + 1
 //   purse     = q max(found, 1) - spent
-//   threshold = min(max(purse / 2000, min(purse, least p-value)), 0.1)
+//   search    = purse / 2000, or 0 where no p-value can be that small
+//   threshold = min(max(search, level where the purse affords it), 0.1)
 //   spent <- spent + threshold;  found <- found + 1 if the event is flagged
 // It is generalised alpha-investing with decaying memory (Ramdas, Yang, Wainwright & Jordan 2017, "Online
 // control of the false discovery rate with decaying memory", section 5): thresholds depend on the past alone
 // and never sum to more than q max(found, 1), decayed alike, so that with independent p-values the expected
 // share of false ones among the flags so remembered is at most q. Where a share d of the events is flagged,
-// the threshold settles at q d: about where an oracle would put it. Small steps (1/2000 of the purse) let the
-// first, clearest anomalies pay for the search for the next; no step is so small that nothing could be found.
+// search settles at q d: about where an oracle would put it. Small steps (1/2000 of the purse) let the first,
+// clearest anomalies pay for the search for the next.
+//
+// Conformal p-values come in steps of 1 / (n + 1), and those of a cautious tail are too large: search alone
+// may never reach the first of them. So the past says which level pays for itself: every 64 events, the
+// largest p-value t with t max(seen, 2000) <= q/2 #{p <= t}, counted over flagged and other events with the
+// same memory (Benjamini & Hochberg's rule at half the rate, over the past). Half: a level that just pays for
+// itself leaves the purse empty whenever luck is bad. P-values are counted in half octaves.
 #include "engine/calibrate/decide.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <stdexcept>
@@ -37,9 +45,21 @@ constexpr double threshold_max = 0.1;
 
 // The places in Decider::state_ for FalseAlarmsPerDay. Times are in two halves that a double holds exactly.
 enum Place { started, newest_high, newest_low, events, exposure, purse, places };
-// For FalseDiscoveryRate.
-enum DiscoveryPlace { spent, found, discovery_places };
-constexpr double purse_share = 1.0 / 2000;
+// For FalseDiscoveryRate: `counts` of p-values in each half octave below 1 (the last: all that are smaller),
+// decayed, and the `largest` seen in it.
+constexpr std::size_t half_octaves = 64;
+enum DiscoveryPlace {
+  spent,
+  found,
+  seen,
+  since_levelled,
+  level,
+  counts,
+  largest = counts + half_octaves,
+  discovery_places = largest + half_octaves
+};
+constexpr double search_steps = 2000;
+constexpr std::size_t level_every = 64;  // a power of two
 
 constexpr double half = 4294967296.0;
 
@@ -83,11 +103,41 @@ double threshold_by_discoveries(std::vector<double>& state, const FalseDiscovery
   const double kept = 1 - 1 / rule.memory;
   state[spent] *= kept;
   state[found] *= kept;
+  state[seen] = state[seen] * kept + 1;
   const double purse = std::max(rule.rate * std::max(state[found], 1.0) - state[spent], 0.0);
+  const double search = purse / search_steps;
   const double threshold =
-      std::min(std::max(purse * purse_share, std::min(purse, least_p_value)), threshold_max);
+      std::min(std::max(search >= least_p_value ? search : 0.0, state[level] <= purse ? state[level] : 0.0),
+               threshold_max);
   state[spent] += threshold;
   return threshold;
+}
+
+/// p in (0, 1].
+std::size_t half_octave(double p) {
+  // Exponent and highest bit of the fraction: they fall by one from half octave to half octave.
+  constexpr std::uint64_t of_one = std::bit_cast<std::uint64_t>(1.0) >> 51;
+  return std::min<std::uint64_t>(of_one - (std::bit_cast<std::uint64_t>(p) >> 51), half_octaves - 1);
+}
+
+void learn_level(std::vector<double>& state, const FalseDiscoveryRate& rule, double p, bool flagged) {
+  state[found] += flagged;
+  const std::size_t place = half_octave(p);
+  state[counts + place] += 1;
+  state[largest + place] = std::max(state[largest + place], p);
+  state[since_levelled] += 1;
+  if (state[since_levelled] < static_cast<double>(level_every)) return;
+  state[since_levelled] = 0;
+  state[level] = 0;
+  double kept = 1 - 1 / rule.memory, at_or_below = 0;
+  for (std::size_t power = 1; power < level_every; power *= 2) kept *= kept;
+  const double tests = std::max(state[seen], search_steps);
+  for (std::size_t i = half_octaves; i-- > 0;) {
+    at_or_below += state[counts + i];
+    if (state[largest + i] * tests <= rule.rate / 2 * at_or_below)
+      state[level] = std::max(state[level], std::min(state[largest + i], threshold_max));
+    state[counts + i] *= kept;
+  }
 }
 
 std::string number(double value) {
@@ -157,7 +207,7 @@ void Decider::decide(std::span<const double> p_values, std::span<const std::uint
     }
     const double threshold = next_threshold(by_day ? time[i] : 0);
     const bool flagged = p_values[i] <= threshold;
-    if (by_discoveries) state_[found] += flagged;
+    if (by_discoveries) learn_level(state_, std::get<FalseDiscoveryRate>(rule_), p_values[i], flagged);
     thresholds[i] = threshold;
     flags[i] =
         static_cast<std::uint8_t>((flagged ? flag_anomalous : 0) | (extrapolated[i] ? flag_extrapolated : 0));
@@ -174,7 +224,13 @@ void Decider::restore(std::span<const double> state) {
   for (const double value : state)
     if (!std::isfinite(value)) wrong();
   if (std::holds_alternative<FalseDiscoveryRate>(rule_)) {
-    if (state[spent] < 0 || state[found] < 0) wrong();
+    for (const double value : state)
+      if (value < 0) wrong();
+    if (std::floor(state[since_levelled]) != state[since_levelled] || state[since_levelled] >= level_every ||
+        state[level] > threshold_max)
+      wrong();
+    for (std::size_t i = 0; i < half_octaves; ++i)
+      if (state[largest + i] > 1 || (state[largest + i] > 0 && half_octave(state[largest + i]) != i)) wrong();
   } else if (!state.empty()) {
     const bool whole = std::floor(state[newest_high]) == state[newest_high] &&
                        std::abs(state[newest_high]) <= half / 2 &&

@@ -302,11 +302,28 @@ TEST(OnlineFalseDiscoveryRate, WithoutAnomaliesThereAreFewFlags) {
   EXPECT_LE(std::count(decided.flags.begin(), decided.flags.end(), flag_anomalous), 4);
 }
 
-TEST(OnlineFalseDiscoveryRate, AThresholdCanAlwaysBeMetByTheLeastPValue) {
-  Decider decider(FalseDiscoveryRate{0.05}, 1e-3);
-  EXPECT_EQ(decide(decider, {0.5}).thresholds[0], 1e-3);
-  Decider fine(FalseDiscoveryRate{0.05}, 0);
+TEST(OnlineFalseDiscoveryRate, NothingIsSpentOnWhatNoPValueCanMeet) {
+  Decider coarse(FalseDiscoveryRate{0.05}, 1e-3), fine(FalseDiscoveryRate{0.05}, 0);
+  EXPECT_EQ(decide(coarse, {1e-3}).thresholds[0], 0);
+  EXPECT_EQ(decide(coarse, {1e-3}).flags[0], 0);
   EXPECT_NEAR(decide(fine, {0.5}).thresholds[0], 0.05 / 2000, 1e-12);
+}
+
+TEST(OnlineFalseDiscoveryRate, ALevelThatPaysForItselfIsLearned) {
+  // With 9,999 calibration rows and no tail no step of the search is large enough. Of 1,000 events a hundred
+  // have the least p-value: 1e-4 x 2,000 <= 0.1 / 2 x 4 after the first 64.
+  std::vector<double> p_values(1000, 0.5);
+  for (std::size_t i = 0; i < p_values.size(); i += 10) p_values[i] = 1e-4;
+  Decider decider(FalseDiscoveryRate{0.1}, 1e-4);
+  const auto decided = decide(decider, p_values);
+  for (std::size_t i = 0; i < 64; ++i) ASSERT_EQ(decided.thresholds[i], 0) << i;
+  for (std::size_t i = 64; i < 91; ++i) ASSERT_EQ(decided.thresholds[i], 1e-4) << i;
+  for (std::size_t i = 91; i < p_values.size(); ++i) ASSERT_GE(decided.thresholds[i], 1e-4) << i;
+  EXPECT_EQ(decided.flags[70], flag_anomalous);
+  // One in a hundred is too few for p-values of 1 in 100.
+  Decider poor(FalseDiscoveryRate{0.1}, 0.01);
+  for (std::size_t i = 0; i < p_values.size(); ++i) p_values[i] = i % 100 == 0 ? 0.01 : 0.5;
+  for (const double threshold : decide(poor, p_values).thresholds) ASSERT_EQ(threshold, 0);
 }
 
 TEST(OnlineFalseDiscoveryRate, TheBatchCutAndARestartDoNotMatter) {
@@ -333,8 +350,18 @@ TEST(OnlineFalseDiscoveryRate, RefusesWhatIsNoRateMemoryOrState) {
     EXPECT_THROW(Decider(FalseDiscoveryRate{0.1, memory}), std::invalid_argument);
   Decider decider(FalseDiscoveryRate{0.1});
   EXPECT_THROW(decider.restore(std::vector<double>{1}), std::invalid_argument);
-  EXPECT_THROW(decider.restore(std::vector<double>{1, -1}), std::invalid_argument);
-  EXPECT_THROW(decider.restore(std::vector<double>{std::nan(""), 1}), std::invalid_argument);
+  decide(decider, std::vector<double>(1000, 1e-3));
+  const std::vector<double> good = decider.state();
+  for (std::size_t place = 0; place < good.size(); ++place)
+    for (const double wrong : {-1.0, std::nan(""), HUGE_VAL}) {
+      std::vector<double> bad = good;
+      bad[place] = wrong;
+      EXPECT_THROW(decider.restore(bad), std::invalid_argument) << place << ' ' << wrong;
+    }
+  std::vector<double> bad = good;
+  std::swap(bad.back(), *std::find(bad.begin(), bad.end(), 1e-3));
+  EXPECT_THROW(decider.restore(bad), std::invalid_argument) << "a p-value in another's half octave";
+  EXPECT_EQ(decider.state(), good);
 }
 
 TEST(Describe, NamesRuleAndNumber) {

@@ -31,37 +31,23 @@ struct Law {
 /// Rows of features that are correlated and of deviation 1, scored by their squared lengths.
 class Source {
  public:
-  explicit Source(std::uint64_t seed) : random_(seed) {}
+  explicit Source(std::uint64_t seed) : draws_(seed) {}
 
   void next(const Law& law, std::vector<float>& rows, std::vector<float>& scores) {
-    const double common = normal();
-    const double offset = law.anomalies > 0 && test::uniform(random_) < law.anomalies ? 6 : 0;
+    const double common = draws_.normal();
+    const double offset = law.anomalies > 0 && draws_.uniform() < law.anomalies ? 6 : 0;
     double score = 0;
     for (std::size_t i = 0; i < law.features; ++i) {
-      double value = 0.8 * normal() + 0.6 * common + offset + (i % 2 == 0 ? law.shift : 0);
+      double value = 0.8 * draws_.normal() + 0.6 * common + offset + (i % 2 == 0 ? law.shift : 0);
       if (law.step > 0) value = std::floor(value / law.step) * law.step;
       rows.push_back(static_cast<float>(value));
       score += value * value;
     }
     scores.push_back(static_cast<float>(score));
   }
-  double uniform() { return test::uniform(random_); }
-  double normal() {
-    if (has_spare_) {
-      has_spare_ = false;
-      return spare_;
-    }
-    const double radius = std::sqrt(-2 * std::log(test::uniform(random_)));
-    const double angle = 2 * M_PI * test::uniform(random_);
-    spare_ = radius * std::sin(angle);
-    has_spare_ = true;
-    return radius * std::cos(angle);
-  }
 
  private:
-  std::mt19937_64 random_;
-  bool has_spare_ = false;
-  double spare_ = 0;
+  test::Draws draws_;
 };
 
 struct Table {

@@ -16,6 +16,28 @@ inline double uniform(std::mt19937_64& random) {
   return (static_cast<double>(random() >> 11) + 0.5) * 0x1p-53;
 }
 
+/// Standard normal and uniform draws from one generator (Box & Muller 1958).
+class Draws {
+ public:
+  explicit Draws(std::uint64_t seed) : random_(seed) {}
+  double uniform() { return test::uniform(random_); }
+  double normal() {
+    if (has_spare_) {
+      has_spare_ = false;
+      return spare_;
+    }
+    const double radius = std::sqrt(-2 * std::log(uniform())), angle = 2 * M_PI * uniform();
+    spare_ = radius * std::sin(angle);
+    has_spare_ = true;
+    return radius * std::cos(angle);
+  }
+
+ private:
+  std::mt19937_64 random_;
+  bool has_spare_ = false;
+  double spare_ = 0;
+};
+
 struct Distribution {
   std::string_view name;
   double (*upper_quantile)(double share);  ///< the score that a draw exceeds with this chance
