@@ -35,69 +35,74 @@ constexpr std::size_t rows_a_piece_of_work = 8192;
 
 class CpuTail final : public ResidentTail {
  public:
-  CpuTail(Device& device, const Packed& packed)
-      : arrays_(device, packed),
-        tables_(arrays_.tables(packed.tables)),
-        distinct_count_(packed.distinct_count),
-        extrapolates_(packed.extrapolates),
-        formula_(packed.formula) {}
+  CpuTail(Device& device, const Packed& packed) : arrays_(device, packed) {}
 
   void p_values(Stream& stream, std::span<const float> scores, std::span<double> p_values,
-                std::span<std::uint8_t> extrapolated) const override {
+                std::span<std::uint8_t> extrapolated, std::span<const std::uint32_t> which) const override {
     if (stream.backend() != Backend::cpu)
       throw std::invalid_argument("tail: the calibration is resident on another device");
     auto task = [&](std::size_t begin, std::size_t end, unsigned) {
-      run(scores.data() + begin, p_values.data() + begin, extrapolated.data() + begin, end - begin);
+      if (which.empty())
+        run(scores.data() + begin, p_values.data() + begin, extrapolated.data() + begin, end - begin);
+      else
+        run_each(scores.data() + begin, which.data() + begin, p_values.data() + begin,
+                 extrapolated.data() + begin, end - begin);
     };
     stream.for_range(scores.size(), rows_a_piece_of_work, task);
   }
 
  private:
   void run(const float* scores, double* p_values, std::uint8_t* extrapolated, std::size_t count) const {
-    const RankTables tables = tables_;
-    const double* p_of_first = arrays_.p_of_first.data();
-    const std::uint32_t none = distinct_count_;
+    const Look look = arrays_.looks.front();
     bool beyond = false;
     for (std::size_t i = 0; i < count; ++i) {
-      const std::uint32_t first = first_at_least(tables, scores[i]);
-      p_values[i] = p_of_first[first];
-      extrapolated[i] = first == none;
-      beyond |= first == none;
+      const std::uint32_t first = first_at_least(look.tables, scores[i]);
+      p_values[i] = look.p_of_first[first];
+      extrapolated[i] = first == look.distinct_count;
+      beyond |= first == look.distinct_count;
     }
     if (!beyond) return;
     for (std::size_t i = 0; i < count; ++i) {
       if (!extrapolated[i]) continue;
-      if (extrapolates_) p_values[i] = formula_.p(static_cast<double>(scores[i]));
-      extrapolated[i] = extrapolates_;
+      if (look.extrapolates) p_values[i] = look.formula.p(static_cast<double>(scores[i]));
+      extrapolated[i] = look.extrapolates;
+    }
+  }
+
+  void run_each(const float* scores, const std::uint32_t* which, double* p_values, std::uint8_t* extrapolated,
+                std::size_t count) const {
+    for (std::size_t i = 0; i < count; ++i) {
+      const Look& look = arrays_.looks[which[i]];
+      const std::uint32_t first = first_at_least(look.tables, scores[i]);
+      const bool beyond = look.extrapolates && first == look.distinct_count;
+      p_values[i] = beyond ? look.formula.p(static_cast<double>(scores[i])) : look.p_of_first[first];
+      extrapolated[i] = beyond;
     }
   }
 
   ResidentArrays arrays_;
-  RankTables tables_;
-  std::uint32_t distinct_count_;
-  bool extrapolates_;
-  TailFormula formula_;
 };
 
-}  // namespace
-
-Packed pack(const Calibration& calibration) {
-  Packed packed;
-  auto& [pieces, cells, distinct, p_of_first, tables, distinct_count, extrapolates, formula] = packed;
+/// Tables of one calibration, after those that are there.
+void pack_one(const Calibration& calibration, Packed& packed) {
+  const Packed::Place begin{packed.pieces.size(), packed.cells.size(), packed.distinct.size(),
+                            packed.p_of_first.size()};
+  packed.places.push_back(begin);
+  auto& [tables, pointer, distinct_count, extrapolates, formula] = packed.looks.emplace_back();
   std::vector<std::uint32_t> keys;
   const std::vector<float>& scores = calibration.scores;
   const double denominator = static_cast<double>(scores.size()) + 1;
   for (std::size_t i = 0; i < scores.size(); ++i) {
     if (i && scores[i] == scores[i - 1]) continue;
-    distinct.push_back(scores[i]);
-    p_of_first.push_back((1 + static_cast<double>(scores.size() - i)) / denominator);
+    packed.distinct.push_back(scores[i]);
+    packed.p_of_first.push_back((1 + static_cast<double>(scores.size() - i)) / denominator);
     keys.push_back(ordered_key(scores[i]));
   }
-  p_of_first.push_back(1 / denominator);
+  packed.p_of_first.push_back(1 / denominator);
 
-  distinct_count = static_cast<std::uint32_t>(distinct.size());
-  tables.smallest = distinct.front();
-  tables.largest = distinct.back();
+  distinct_count = static_cast<std::uint32_t>(keys.size());
+  tables.smallest = scores.front();
+  tables.largest = scores.back();
   tables.lowest = keys.front();
   const std::uint32_t range = keys.back() - keys.front();
   const int key_bits = static_cast<int>(std::bit_width(range));
@@ -116,9 +121,10 @@ Packed pack(const Calibration& calibration) {
         inside < 2 ? 0 : std::min(tables.piece_shift, static_cast<std::uint32_t>(std::bit_width(2 * inside)));
     const std::uint32_t shift = tables.piece_shift - fineness;
     const auto first_cell = static_cast<std::uint32_t>(p << fineness);
-    pieces.push_back({static_cast<std::uint32_t>(cells.size()) - first_cell, shift});
+    packed.pieces.push_back(
+        {static_cast<std::uint32_t>(packed.cells.size() - begin.cells) - first_cell, shift});
     for (std::uint64_t cell = 0; cell < std::uint64_t{1} << fineness; ++cell) {
-      cells.push_back(static_cast<std::uint32_t>(next));
+      packed.cells.push_back(static_cast<std::uint32_t>(next));
       const std::uint64_t end = key_of_piece(p) + ((cell + 1) << shift);
       const std::size_t first = next;
       while (next < keys.size() && keys[next] < end) ++next;
@@ -126,18 +132,17 @@ Packed pack(const Calibration& calibration) {
     }
   }
   for (std::uint32_t length = tables.longest; length > short_run; length -= length / 2) ++tables.halvings;
-  distinct.resize(distinct.size() + tables.longest + compared_at_once,
-                  std::numeric_limits<float>::infinity());
+  packed.distinct.resize(packed.distinct.size() + tables.longest + compared_at_once,
+                         std::numeric_limits<float>::infinity());
 
   const Pareto& pareto = calibration.pareto;
   extrapolates = pareto.fitted;
   if (extrapolates)
     formula = make_tail_formula(pareto.threshold, pareto.shape, pareto.scale, pareto.exceedance,
                                 scores.back(), static_cast<double>(scores.size()));
-  return packed;
 }
 
-std::shared_ptr<const ResidentTail> make_tail(Device& device, const Calibration& calibration) {
+void check(const Calibration& calibration) {
   const std::vector<float>& scores = calibration.scores;
   if (scores.empty()) throw std::invalid_argument("calibration: no scores");
   if (scores.size() >= std::numeric_limits<std::int32_t>::max())
@@ -157,17 +162,32 @@ std::shared_ptr<const ResidentTail> make_tail(Device& device, const Calibration&
     if (!(pareto.exceedance > 0 && pareto.exceedance <= 1))
       throw std::invalid_argument("calibration: the tail's exceedance must be in (0, 1]");
   }
+}
+
+}  // namespace
+
+Packed pack(std::span<const Calibration> calibrations) {
+  Packed packed;
+  for (const Calibration& calibration : calibrations) pack_one(calibration, packed);
+  return packed;
+}
+
+std::shared_ptr<const ResidentTail> make_tail(Device& device, std::span<const Calibration> calibrations) {
+  if (calibrations.empty()) throw std::invalid_argument("calibration: there is none");
+  for (const Calibration& calibration : calibrations) check(calibration);
   const FloatEnvironment environment;
-  const Packed packed = pack(calibration);
+  const Packed packed = pack(calibrations);
   if (device.backend() != Backend::cpu) return LANNER_ON_GPU(device, make_tail, device, packed);
   return std::make_shared<CpuTail>(device, packed);
 }
 
 void p_values(Stream& stream, const ResidentTail& tail, std::span<const float> scores,
-              std::span<double> p_values, std::span<std::uint8_t> extrapolated) {
-  if (p_values.size() < scores.size() || extrapolated.size() < scores.size())
-    throw std::invalid_argument("tail: one p-value and one mark a score");
-  tail.p_values(stream, scores, p_values, extrapolated);
+              std::span<double> p_values, std::span<std::uint8_t> extrapolated,
+              std::span<const std::uint32_t> which) {
+  if (p_values.size() < scores.size() || extrapolated.size() < scores.size() ||
+      (!which.empty() && which.size() < scores.size()))
+    throw std::invalid_argument("tail: one p-value, one mark and one calibration a score");
+  tail.p_values(stream, scores, p_values, extrapolated, which);
 }
 
 }  // namespace lanner::tail

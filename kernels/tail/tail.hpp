@@ -3,7 +3,8 @@
 // Definition (the same bits on every backend). With n sorted calibration scores c:
 //   p = (1 + #{i : c[i] >= s}) / (n + 1)                                  (conformal; Vovk et al. 2005)
 // computed in float64 as one integer count and one division. Where the count is 0, i.e. s > c[n-1], and a
-// tail is given, p = extrapolated(s) <= 1/(n+1): tail_formula.hpp states it; the row is marked.
+// tail is given, p = extrapolated(s) <= 1/(n+1): tail_formula.hpp states it; the row is marked. Where there
+// are several calibrations, each score says which of them is its own.
 #pragma once
 
 #include <cstddef>
@@ -35,13 +36,17 @@ class ResidentTail {
  public:
   virtual ~ResidentTail() = default;
   virtual void p_values(Stream&, std::span<const float> scores, std::span<double> p_values,
-                        std::span<std::uint8_t> extrapolated) const = 0;
+                        std::span<std::uint8_t> extrapolated, std::span<const std::uint32_t> which) const = 0;
 };
-/// Throws std::invalid_argument where scores are empty, unsorted or not finite.
-std::shared_ptr<const ResidentTail> make_tail(Device&, const Calibration&);
+/// At least one calibration. Throws std::invalid_argument where scores are empty, unsorted or not finite.
+std::shared_ptr<const ResidentTail> make_tail(Device&, std::span<const Calibration>);
+inline std::shared_ptr<const ResidentTail> make_tail(Device& device, const Calibration& calibration) {
+  return make_tail(device, std::span(&calibration, 1));
+}
 
-/// p_values [n] in (0, 1]; extrapolated [n] (0 or 1), both for each score [n] (finite). Allocates nothing.
+/// p_values [n] in (0, 1]; extrapolated [n] (0 or 1), both for each score [n] (finite). `which` [n]: the
+/// calibration of each, below their number; empty: the first. Allocates nothing.
 void p_values(Stream&, const ResidentTail&, std::span<const float> scores, std::span<double> p_values,
-              std::span<std::uint8_t> extrapolated);
+              std::span<std::uint8_t> extrapolated, std::span<const std::uint32_t> which = {});
 
 }  // namespace lanner::tail

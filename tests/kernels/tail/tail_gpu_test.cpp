@@ -84,6 +84,34 @@ TEST(TailOnGpu, WhatIsNotFiniteGetsTheCpusToo) {
   expect_the_same({{1.0f, 2.0f}, {}}, {INFINITY, -INFINITY, std::numeric_limits<float>::quiet_NaN()}, {3});
 }
 
+TEST(TailOnGpu, EachScoresOwnCalibrationIsTheCpus) {
+  std::vector<Calibration> several;
+  for (const auto& scores : calibrations()) several.push_back({scores, {true, 0.5, 0.1, 2.0, 0.1}});
+  std::vector<float> scores;
+  std::vector<std::uint32_t> which;
+  for (std::uint32_t i = 0; i < 3000; ++i) {
+    const auto& own = several[i % several.size()].scores;
+    scores.push_back(own[(i * 37) % own.size()] * (i % 3 ? 1.0f : 1.5f));
+    which.push_back(i % static_cast<std::uint32_t>(several.size()));
+  }
+  std::erase_if(scores, [](float s) { return !std::isfinite(s); });
+  which.resize(scores.size());
+  const auto cpu = Device::cpu({CpuTier::scalar, 1});
+  Answer expected{std::vector<double>(scores.size()), std::vector<std::uint8_t>(scores.size())};
+  Stream on_cpu = cpu->stream();
+  p_values(on_cpu, *make_tail(*cpu, several), scores, expected.p, expected.extrapolated, which);
+  for (const auto& device : tests::gpus()) {
+    const auto tail = make_tail(*device, several);
+    OnDevice<float> in(*device, scores);
+    OnDevice<std::uint32_t> own(*device, which);
+    OnDevice<double> p(*device, scores.size());
+    OnDevice<std::uint8_t> extrapolated(*device, scores.size());
+    Stream stream = device->stream();
+    p_values(stream, *tail, in.span(), p.span(), extrapolated.span(), own.span());
+    EXPECT_TRUE((Answer{p.read(stream), extrapolated.read(stream)} == expected)) << device->description();
+  }
+}
+
 TEST(TailOnGpu, RefusesAnotherDevicesStream) {
   const auto device = make_emulated_device(), another = make_emulated_device();
   const auto tail = make_tail(*device, {{1.0f}, {}});

@@ -43,6 +43,39 @@ TEST(Tail, PValuesAreTheDefinitionsWhateverTheScores) {
   }
 }
 
+TEST(Tail, OfSeveralCalibrationsEachScoresOwnSaysItsPValue) {
+  std::vector<Calibration> several;
+  for (const auto& scores : calibrations()) several.push_back({scores, {}});
+  several.push_back({{1, 2, 2, 3, 5, 8}, {true, 2.5, 0.2, 1.5, 0.5}});
+  std::vector<float> queries;
+  std::vector<std::uint32_t> which;
+  for (std::uint32_t c = 0; c < several.size(); ++c)
+    for (const float s : around({0.5f, 2, 8, 1000, 1e30f})) {
+      queries.push_back(s);
+      which.push_back((c * 7) % static_cast<std::uint32_t>(several.size()));
+    }
+  for (const unsigned threads : {1u, 3u}) {
+    const auto device = Device::cpu({CpuTier::scalar, threads});
+    const auto tail = make_tail(*device, several);
+    Answer all{std::vector<double>(queries.size()), std::vector<std::uint8_t>(queries.size(), 7)};
+    Stream stream = device->stream();
+    p_values(stream, *tail, queries, all.p, all.extrapolated, which);
+    for (std::size_t i = 0; i < queries.size(); ++i) {
+      const Answer alone = answer(*device, several[which[i]], {queries[i]});
+      ASSERT_EQ(all.p[i], alone.p[0]) << queries[i] << " by " << which[i];
+      ASSERT_EQ(all.extrapolated[i], alone.extrapolated[0]);
+    }
+    p_values(stream, *tail, queries, all.p, all.extrapolated);
+    EXPECT_EQ(all, answer(*device, several.front(), queries)) << "where none is said, the first";
+    EXPECT_THROW(p_values(stream, *tail, queries, all.p, all.extrapolated, std::span(which).first(1)),
+                 std::invalid_argument);
+  }
+  const auto device = Device::cpu({CpuTier::scalar, 1});
+  EXPECT_THROW(make_tail(*device, std::span<const Calibration>()), std::invalid_argument);
+  several.push_back({{2, 1}, {}});
+  EXPECT_THROW(make_tail(*device, several), std::invalid_argument);
+}
+
 TEST(Tail, NeitherTierNorThreadsNorBatchChangeABit) {
   std::mt19937 random(4);
   std::exponential_distribution<float> draw(1.0f);
