@@ -85,32 +85,6 @@ std::string presentable(const std::string& text) {
 
 }  // namespace
 
-bool valid_utf8(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  for (std::size_t i = 0; i < text.size();) {
-    const unsigned first = byte(i);
-    const std::size_t length = first < 0x80   ? 1
-                               : first < 0xC2 ? 0
-                               : first < 0xE0 ? 2
-                               : first < 0xF0 ? 3
-                               : first < 0xF5 ? 4
-                                              : 0;
-    if (length == 0 || length > text.size() - i) return false;
-    for (std::size_t k = 1; k < length; ++k) {
-      if ((byte(i + k) & 0xC0) != 0x80) return false;
-    }
-    if (length == 3) {
-      if (first == 0xE0 && byte(i + 1) < 0xA0) return false;
-      if (first == 0xED && byte(i + 1) > 0x9F) return false;
-    } else if (length == 4) {
-      if (first == 0xF0 && byte(i + 1) < 0x90) return false;
-      if (first == 0xF4 && byte(i + 1) > 0x8F) return false;
-    }
-    i += length;
-  }
-  return true;
-}
-
 Categories::Categories(Counts counts, std::uint64_t rows) : counts_(std::move(counts)), rows_(rows) {
   rarities_.clear();
   const auto rarity = [](std::uint64_t all, std::uint64_t some) {

@@ -91,6 +91,5 @@ struct FeaturePlan::Fitted {
 
 bool takes_category(FeatureKind);
 const FeatureKindInfo& info(FeatureKind);
-bool valid_utf8(std::string_view);
 
 }  // namespace lanner::engine

@@ -190,6 +190,7 @@ struct Calibrated {
   std::vector<float> scores;  // empty: no calibration
   std::string how;
   std::shared_ptr<const DriftReference> drift;
+  std::vector<std::size_t> records;  // which record each score is of
 };
 
 // What a watch for drift can look at: time goes on and windows overlap, so that features of either change
@@ -216,6 +217,7 @@ std::shared_ptr<const DriftReference> drift_of(Rows rows, std::span<const float>
 
 struct Parts {
   Matrix training, calibration;
+  std::vector<std::size_t> calibration_records;  // which record each row to calibrate on came from
 };
 
 Parts parts_of(const AcceptedRows& rows, const std::vector<std::uint8_t>& aside) {
@@ -227,7 +229,10 @@ Parts parts_of(const AcceptedRows& rows, const std::vector<std::uint8_t>& aside)
     throw std::invalid_argument("found " + std::to_string(training.size()) + " rows to fit on and " +
                                 std::to_string(calibration.size()) +
                                 " held out, allowed at least 1 of each (or calibration=none)");
-  return {chosen_rows(rows.matrix.view(), training), chosen_rows(rows.matrix.view(), calibration)};
+  std::vector<std::size_t> records = calibration;
+  for (std::size_t& row : records) row = rows.records[row];
+  return {chosen_rows(rows.matrix.view(), training), chosen_rows(rows.matrix.view(), calibration),
+          std::move(records)};
 }
 
 Calibrated fit_and_hold_out(const Fitting& fitting, const Parts& parts,
@@ -235,11 +240,12 @@ Calibrated fit_and_hold_out(const Fitting& fitting, const Parts& parts,
   auto fitted = fitting.fit(parts.training.view(), 0.1, 0.85);
   auto scores = fitting.scores(*fitted, parts.calibration.view(), 0.85, 0.95);
   auto drift = drift_of(parts.calibration.view(), scores, watched);
-  return {std::move(fitted), std::move(scores), "held out", std::move(drift)};
+  return {std::move(fitted), std::move(scores), "held out", std::move(drift), parts.calibration_records};
 }
 
-Calibrated fit_and_cross(Device& device, const Fitting& fitting, Rows rows,
+Calibrated fit_and_cross(Device& device, const Fitting& fitting, const AcceptedRows& accepted,
                          std::span<const std::uint32_t> watched) {
+  const Rows rows = accepted.matrix.view();
   if (rows.count < 2)
     throw std::invalid_argument("found 1 row, allowed at least 2 to cross-calibrate (or calibration=none)");
   auto fitted = fitting.fit(rows, 0.1, 0.3);
@@ -250,7 +256,39 @@ Calibrated fit_and_cross(Device& device, const Fitting& fitting, Rows rows,
     how = std::to_string(std::min(folds, rows.count)) + " folds";
   }
   auto drift = drift_of(rows, scores, watched);
-  return {std::move(fitted), std::move(scores), std::move(how), std::move(drift)};
+  return {std::move(fitted), std::move(scores), std::move(how), std::move(drift), accepted.records};
+}
+
+// The field of text that says the segment; none: the entity. Throws InvalidSettings where it is neither.
+std::optional<std::size_t> segment_field(const Schema& schema, const Records& records,
+                                         std::string_view name) {
+  std::vector<std::string_view> names;
+  for (std::size_t i = 0; i < schema.fields.size(); ++i) {
+    if (schema.fields[i].kind != ColumnKind::text) continue;
+    if (schema.fields[i].name == name) return i;
+    names.push_back(schema.fields[i].name);
+  }
+  if (!schema.entity.empty() && !records.entity.empty()) {
+    if (schema.entity == name) return std::nullopt;
+    names.push_back(schema.entity);
+  }
+  std::string allowed = "a field of text or the entity: none";
+  for (const std::string_view known : names) allowed += ", " + std::string(known);
+  throw InvalidSettings({{"segment", "'" + std::string(name) + "'", allowed, nearest_name(name, names)}});
+}
+
+std::vector<std::string_view> segment_names(const Records& records, std::optional<std::size_t> field,
+                                            std::span<const std::size_t> rows) {
+  std::vector<std::string_view> segments;
+  for (const std::size_t row : rows) {
+    if (!field)
+      segments.push_back(records.entity[row]);
+    else if (records.columns[*field].missing[row])
+      segments.emplace_back();
+    else
+      segments.push_back(records.columns[*field].texts[row]);
+  }
+  return segments;
 }
 
 // What is fitted: what was asked for, or what was chosen, with the settings of every fit as they were.
@@ -292,6 +330,19 @@ std::span<const Parameter> fit_parameters() {
       {"trim", Kind::boolean, "true", "leave suspected anomalies out of the calibration scores"},
       {"extrapolate", Kind::boolean, "true",
        "rank what lies beyond the calibration scores by a Pareto tail, marked as such"},
+      {"segment",
+       Kind::text,
+       "none",
+       "field of text, or the entity, whose values are calibrated each by its own rows; none: one "
+       "calibration",
+       {"none"}},
+      {"segment_rows",
+       Kind::integer,
+       "1000",
+       "calibration rows that a segment needs for its own; the others share one",
+       {},
+       2,
+       1'000'000'000},
   };
   return table;
 }
@@ -325,6 +376,9 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
     for (FeatureSpec& spec : specs)
       if (spec.scale == Scale::none) spec.scale = scale;
   }
+  const bool by_segment = !settings.is("segment", "none");
+  const auto segments_from =
+      by_segment ? segment_field(schema, records, settings.word("segment")) : std::nullopt;
   if (progress) progress(0, "features");
   const bool none = settings.is("calibration", "none"), cross = settings.is("calibration", "cross");
   const std::vector<std::uint8_t> aside =
@@ -348,9 +402,9 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
   const std::vector<std::uint32_t> watched = watched_columns(plan);
   Calibrated result;
   if (none) {
-    result = {fitting.fit(rows.matrix.view(), 0.1, 0.95), {}, "none", nullptr};
+    result = {fitting.fit(rows.matrix.view(), 0.1, 0.95), {}, "none", nullptr, {}};
   } else if (cross) {
-    result = fit_and_cross(device, fitting, rows.matrix.view(), watched);
+    result = fit_and_cross(device, fitting, rows, watched);
   } else {
     result = fit_and_hold_out(fitting, *parts, watched);
   }
@@ -366,16 +420,39 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
   };
   if (!fittable.reasons.empty()) provenance["auto"] = fittable.reasons;
   std::optional<tail::Calibration> calibration;
+  std::optional<SegmentCalibrations> segments;
   if (!result.scores.empty()) {
     if (progress) progress(0.95, "calibration");
-    CalibrationReport report;
-    calibration = calibrate(options.gpu ? *options.gpu : device, result.scores,
+    std::size_t trimmed = 0;
+    std::string about;
+    const auto calibrated = [&](std::span<const float> scores) {
+      CalibrationReport report;
+      auto made = calibrate(options.gpu ? *options.gpu : device, scores,
                             {settings.boolean("trim"), settings.boolean("extrapolate")}, &report);
-    provenance["rows_trimmed"] = std::to_string(report.trimmed);
-    provenance["tail"] = report.tail;
+      trimmed += report.trimmed;
+      about = report.tail;
+      return made;
+    };
+    if (!by_segment) {
+      calibration = calibrated(result.scores);
+    } else {
+      const std::string field(settings.word("segment"));
+      const SegmentScores split =
+          split_by_segment(result.scores, segment_names(records, segments_from, result.records),
+                           static_cast<std::size_t>(settings.integer("segment_rows")));
+      if (!split.names.empty()) segments.emplace(SegmentCalibrations{Segments(field, split.names), {}});
+      for (const auto& scores : split.scores) segments->own.push_back(calibrated(scores));
+      calibration = calibrated(split.pool);
+      provenance["segments"] = std::to_string(split.names.size()) + " of their own, " +
+                               std::to_string(split.pooled) +
+                               " pooled; the pool's rows: " + std::to_string(split.pool.size()) +
+                               (split.pool_is_all ? ", all" : "");
+    }
+    provenance["rows_trimmed"] = std::to_string(trimmed);
+    provenance["tail"] = about;
   }
   auto model = from_bytes(model_bytes({options.name, fittable.detector, fittable.settings, plan,
-                                       result.fitted, calibration, result.drift, provenance}));
+                                       result.fitted, calibration, segments, result.drift, provenance}));
   if (progress) progress(1, "done");
   return model;
 }

@@ -2,6 +2,7 @@
 #include "engine/model/model.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -12,7 +13,8 @@
 namespace lanner::engine {
 namespace {
 
-constexpr std::string_view format_version = "1";
+// Calibrations of segments came with version 2: a reader that doesn't know them would use one for all.
+constexpr std::string_view format_version = "1", format_version_of_segments = "2";
 
 std::map<std::string, std::string> read_map(const TensorReader& reader, std::string_view key) {
   const auto json = nlohmann::json::parse(reader.metadata(key), nullptr, false);
@@ -25,23 +27,71 @@ std::map<std::string, std::string> read_map(const TensorReader& reader, std::str
   return map;
 }
 
-tail::Calibration read_calibration(const TensorReader& reader) {
-  tail::Calibration calibration;
-  calibration.scores = reader.floats("calibration.scores");
-  const std::vector<float>& scores = calibration.scores;
+/// `name`: what the faults name.
+tail::Calibration calibration_of(std::vector<float> scores, std::span<const double> pareto,
+                                 const std::string& name) {
   const bool finite =
       std::all_of(scores.begin(), scores.end(), [](float score) { return std::isfinite(score); });
   if (scores.empty() || !finite || !std::is_sorted(scores.begin(), scores.end()))
-    throw InvalidModel("calibration.scores: found scores that are not finite and ascending");
-  const std::vector<double> pareto = reader.doubles("calibration.pareto");
+    throw InvalidModel(name + ".scores: found scores that are not finite and ascending");
   const bool well_formed =
       pareto.size() == 5 && (pareto[0] == 0 || pareto[0] == 1) &&
       std::all_of(pareto.begin(), pareto.end(), [](double value) { return std::isfinite(value); }) &&
       pareto[3] > 0 && pareto[4] >= 0 && pareto[4] <= 1;
   if (!well_formed)
-    throw InvalidModel("calibration.pareto: found no tail (fitted, threshold, shape, scale, exceedance)");
-  calibration.pareto = {pareto[0] == 1, pareto[1], pareto[2], pareto[3], pareto[4]};
-  return calibration;
+    throw InvalidModel(name + ".pareto: found no tail (fitted, threshold, shape, scale, exceedance)");
+  return {std::move(scores), {pareto[0] == 1, pareto[1], pareto[2], pareto[3], pareto[4]}};
+}
+
+std::array<double, 5> numbers_of(const tail::Pareto& pareto) {
+  return {pareto.fitted ? 1.0 : 0.0, pareto.threshold, pareto.shape, pareto.scale, pareto.exceedance};
+}
+
+void write_segments(TensorWriter& writer, const SegmentCalibrations& segments) {
+  std::vector<float> scores;
+  std::vector<std::int64_t> begin{0};
+  std::vector<double> paretos;
+  for (const tail::Calibration& own : segments.own) {
+    scores.insert(scores.end(), own.scores.begin(), own.scores.end());
+    begin.push_back(static_cast<std::int64_t>(scores.size()));
+    const auto numbers = numbers_of(own.pareto);
+    paretos.insert(paretos.end(), numbers.begin(), numbers.end());
+  }
+  const auto names = segments.segments.names();
+  writer.metadata("lanner.segments",
+                  nlohmann::json({{"field", segments.segments.field()},
+                                  {"names", std::vector<std::string>(names.begin(), names.end())}})
+                      .dump());
+  writer.add("segments.scores", {scores.size()}, std::span<const float>(scores));
+  writer.add("segments.begin", {begin.size()}, std::span<const std::int64_t>(begin));
+  writer.add("segments.pareto", {segments.own.size(), 5}, std::span<const double>(paretos));
+}
+
+SegmentCalibrations read_segments(const TensorReader& reader) {
+  const auto json = nlohmann::json::parse(reader.metadata("lanner.segments"), nullptr, false);
+  const auto is_text = [](const auto& item) { return item.is_string(); };
+  if (!json.is_object() || json.size() != 2 || !json.contains("field") || !json["field"].is_string() ||
+      !json.contains("names") || !json["names"].is_array() ||
+      !std::all_of(json["names"].begin(), json["names"].end(), is_text))
+    throw InvalidModel("lanner.segments: found no field and names");
+  try {
+    SegmentCalibrations read{
+        Segments(json["field"].get<std::string>(), json["names"].get<std::vector<std::string>>()), {}};
+    const std::size_t count = read.segments.names().size();
+    const std::vector<float> scores = reader.floats("segments.scores");
+    const std::vector<std::int64_t> begin = reader.integers("segments.begin");
+    const std::vector<double> paretos = reader.doubles("segments.pareto");
+    if (begin.size() != count + 1 || begin.front() != 0 || !std::is_sorted(begin.begin(), begin.end()) ||
+        begin.back() != static_cast<std::int64_t>(scores.size()) || paretos.size() != 5 * count)
+      throw InvalidModel("segments: found parts that are not those of " + std::to_string(count) +
+                         " segments");
+    for (std::size_t i = 0; i < count; ++i)
+      read.own.push_back(calibration_of({scores.begin() + begin[i], scores.begin() + begin[i + 1]},
+                                        std::span(paretos).subspan(5 * i, 5), "segments"));
+    return read;
+  } catch (const std::invalid_argument& error) {
+    throw InvalidModel(error.what());
+  }
 }
 
 std::shared_ptr<const DriftReference> read_drift(const TensorReader& reader, std::size_t width) {
@@ -79,20 +129,19 @@ void write_drift(TensorWriter& writer, const DriftReference& drift) {
 
 std::vector<std::byte> model_bytes(const ModelParts& parts) {
   TensorWriter writer;
-  writer.metadata("lanner.format_version", format_version);
+  writer.metadata("lanner.format_version", parts.segments ? format_version_of_segments : format_version);
   writer.metadata("lanner.name", parts.name);
   writer.metadata("lanner.detector", parts.detector->name);
   writer.metadata("lanner.settings", nlohmann::json(parts.settings.values()).dump());
   writer.metadata("lanner.features", parts.features.to_json());
   writer.metadata("lanner.provenance", nlohmann::json(parts.provenance).dump());
   if (parts.calibration) {
-    const tail::Pareto& pareto = parts.calibration->pareto;
-    const double tail[] = {pareto.fitted ? 1.0 : 0.0, pareto.threshold, pareto.shape, pareto.scale,
-                           pareto.exceedance};
+    const auto tail = numbers_of(parts.calibration->pareto);
     writer.add("calibration.scores", {parts.calibration->scores.size()},
                std::span<const float>(parts.calibration->scores));
     writer.add("calibration.pareto", {5}, std::span<const double>(tail));
   }
+  if (parts.segments) write_segments(writer, *parts.segments);
   if (parts.drift) write_drift(writer, *parts.drift);
   parts.fitted->save(writer);
   return writer.bytes();
@@ -105,9 +154,11 @@ std::shared_ptr<const Model> Model::from_bytes(std::vector<std::byte> bytes) {
   model->bytes_ = std::move(bytes);
   if (!reader.has_metadata("lanner.format_version"))
     throw InvalidModel("found no lanner.format_version: a safetensors file, but not a model of Lanner's");
-  if (const std::string& version = reader.metadata("lanner.format_version"); version != format_version)
+  const std::string& version = reader.metadata("lanner.format_version");
+  if (version != format_version && version != format_version_of_segments)
     throw InvalidModel("lanner.format_version: found '" + version + "', allowed " +
-                       std::string(format_version) + " (a newer Lanner wrote it)");
+                       std::string(format_version) + " or " + std::string(format_version_of_segments) +
+                       " (a newer Lanner wrote it)");
   model->name_ = reader.metadata("lanner.name");
   model->detector_ = find_detector(reader.metadata("lanner.detector"));
   if (!model->detector_)
@@ -124,7 +175,17 @@ std::shared_ptr<const Model> Model::from_bytes(std::vector<std::byte> bytes) {
   if (model->fitted_->width() != model->features_->width())
     throw InvalidModel("found a detector of " + std::to_string(model->fitted_->width()) +
                        " features and a plan of " + std::to_string(model->features_->width()));
-  if (reader.has("calibration.scores")) model->calibration_ = read_calibration(reader);
+  if (reader.has("calibration.scores"))
+    model->calibration_ = calibration_of(reader.floats("calibration.scores"),
+                                         reader.doubles("calibration.pareto"), "calibration");
+  if (version == format_version && reader.has_metadata("lanner.segments"))
+    throw InvalidModel("lanner.segments: found in a file of version " + version + ", allowed in version " +
+                       std::string(format_version_of_segments));
+  if (version == format_version_of_segments) {
+    model->segments_ = read_segments(reader);
+    if (!model->calibration_) throw InvalidModel("segments: found no calibration of all other events");
+    model->find_segment_field();
+  }
   if (reader.has("drift.rows")) model->drift_ = read_drift(reader, model->features_->width());
   model->provenance_ = read_map(reader, "lanner.provenance");
   return model;
@@ -136,6 +197,37 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& path) {
   } catch (const InvalidModel& error) {
     throw InvalidModel(path.string() + ": " + error.what());
   }
+}
+
+void Model::find_segment_field() {
+  const Schema& schema = features_->schema();
+  const std::string& field = segments_->segments.field();
+  if (!field.empty() && field == schema.entity) return;
+  for (std::size_t i = 0; i < schema.fields.size(); ++i)
+    if (schema.fields[i].name == field && schema.fields[i].kind == ColumnKind::text) segment_field_ = i;
+  if (!segment_field_)
+    throw InvalidModel("lanner.segments: found '" + field +
+                       "', which is neither a field of text nor the entity");
+}
+
+void Model::segments_of(const Records& records, std::size_t begin, std::size_t end,
+                        std::span<std::uint32_t> which) const {
+  std::fill_n(which.begin(), end - begin, 0u);
+  if (!segments_ || (segment_field_ ? records.columns.size() <= *segment_field_ : records.entity.empty()))
+    return;
+  const Column* column = segment_field_ ? &records.columns[*segment_field_] : nullptr;
+  for (std::size_t row = begin; row < end; ++row) {
+    if (column && column->missing[row]) continue;
+    which[row - begin] = segments_->segments.find(column ? column->texts[row] : records.entity[row]);
+  }
+}
+
+double Model::least_p_value() const {
+  if (!calibration_) return 0;
+  double least = engine::least_p_value(*calibration_);
+  if (segments_)
+    for (const tail::Calibration& own : segments_->own) least = std::min(least, engine::least_p_value(own));
+  return least;
 }
 
 void Model::save(const std::filesystem::path& path) const {

@@ -14,6 +14,7 @@
 
 #include "engine/calibrate/calibrate.hpp"
 #include "engine/calibrate/drift.hpp"
+#include "engine/calibrate/segments.hpp"
 #include "engine/detectors/detector.hpp"
 #include "engine/features/features.hpp"
 
@@ -37,11 +38,17 @@ struct FitOptions {
 };
 
 /// Settings that every fit takes beside its detector's: calibration (share held out, 0.2; "cross"; "none"),
-/// scale (none, standard, robust, minmax), trim, extrapolate.
+/// scale (none, standard, robust, minmax), trim, extrapolate, segment, segment_rows.
 std::span<const Parameter> fit_parameters();
 /// Both tables, for validation and documentation; also of `auto`. Throws InvalidSettings for an unknown
 /// detector, naming the nearest.
 std::vector<Parameter> all_parameters(std::string_view detector);
+
+/// Calibrations of segments (docs/calibration.md): plain data.
+struct SegmentCalibrations {
+  Segments segments;
+  std::vector<tail::Calibration> own;  ///< of each of the segments' names
+};
 
 class Model {
  public:
@@ -63,8 +70,15 @@ class Model {
   const Settings& settings() const { return *settings_; }
   const FeaturePlan& features() const { return *features_; }
   const Fitted& fitted() const { return *fitted_; }
-  /// No calibration (calibration=none): every p-value is 1 and nothing is ever flagged.
+  /// No calibration (calibration=none): every p-value is 1 and nothing is ever flagged. Where segments have
+  /// calibrations of their own, this is that of all other events.
   const std::optional<tail::Calibration>& calibration() const { return calibration_; }
+  const std::optional<SegmentCalibrations>& segments() const { return segments_; }
+  /// Which calibration each of the records [begin, end) has: 0 calibration(), 1 + i the i-th segment's. Zeros
+  /// without segments, and where the records don't say them. Allocates nothing.
+  void segments_of(const Records&, std::size_t begin, std::size_t end, std::span<std::uint32_t> which) const;
+  /// The smallest p-value there is in any segment (engine/calibrate/calibrate.hpp).
+  double least_p_value() const;
   /// What a stream is watched against; null without calibration, with few calibration rows, and in files of
   /// earlier versions.
   const std::shared_ptr<const DriftReference>& drift() const { return drift_; }
@@ -74,12 +88,16 @@ class Model {
 
  private:
   Model() = default;
+  void find_segment_field();
+
   std::string name_, hash_;
   const Detector* detector_ = nullptr;
   std::optional<Settings> settings_;
   std::optional<FeaturePlan> features_;
   std::shared_ptr<const Fitted> fitted_;
   std::optional<tail::Calibration> calibration_;
+  std::optional<SegmentCalibrations> segments_;
+  std::optional<std::size_t> segment_field_;  ///< in the schema; none: the entity
   std::shared_ptr<const DriftReference> drift_;
   std::map<std::string, std::string> provenance_;
   std::vector<std::byte> bytes_;
@@ -97,13 +115,15 @@ class ModelScorer {
   std::size_t workspace_bytes(std::size_t rows_max) const;
   /// On any device; all of it is that device's memory. scores, p_values, extrapolated: [n]. Allocates
   /// nothing. On a GPU it is done when the stream has come to it (engine/model/round_trip.hpp). Without
-  /// calibration p_values and extrapolated are left alone.
+  /// calibration p_values and extrapolated are left alone. `segments` [n]: Model::segments_of; empty: 0 each.
   void score_on_device(Stream&, Rows rows, std::span<std::byte> workspace, std::span<float> scores,
-                       std::span<double> p_values, std::span<std::uint8_t> extrapolated) const;
+                       std::span<double> p_values, std::span<std::uint8_t> extrapolated,
+                       std::span<const std::uint32_t> segments = {}) const;
   /// On the cpu backend. Rows with refused[i] = 1 (their values are zeros) get score NaN and p-value 1.
   /// `refused` may be empty.
   void score(Stream&, Rows rows, std::span<const std::uint8_t> refused, std::span<std::byte> workspace,
-             std::span<float> scores, std::span<double> p_values, std::span<std::uint8_t> extrapolated) const;
+             std::span<float> scores, std::span<double> p_values, std::span<std::uint8_t> extrapolated,
+             std::span<const std::uint32_t> segments = {}) const;
 
  private:
   std::shared_ptr<const Model> model_;

@@ -18,6 +18,7 @@ struct ModelParts {
   const FeaturePlan& features;
   std::shared_ptr<const Fitted> fitted;
   std::optional<tail::Calibration> calibration;
+  std::optional<SegmentCalibrations> segments;
   std::shared_ptr<const DriftReference> drift;  ///< null: none
   std::map<std::string, std::string> provenance;
 };

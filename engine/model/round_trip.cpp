@@ -28,9 +28,12 @@ void RoundTrip::make_room(const ModelScorer& scorer, std::size_t rows_max) {
   grow(device_, scores_, rows_max);
   grow(device_, p_values_, rows_max);
   grow(device_, extrapolated_, rows_max);
+  if (!scorer.model().segments()) return;
+  grow(device_, device_segments_, rows_max);
+  grow(device_, segments_, rows_max);
 }
 
-void RoundTrip::begin(const ModelScorer& scorer, Rows rows) {
+void RoundTrip::begin(const ModelScorer& scorer, Rows rows, std::span<const std::uint32_t> segments) {
   const std::size_t n = rows.count, values = n * rows.width;
   if (rows.stride != rows.width) throw std::invalid_argument("rows on their way to a device are packed");
   if (n > device_scores_.size() || values > device_rows_.size())
@@ -40,10 +43,18 @@ void RoundTrip::begin(const ModelScorer& scorer, Rows rows) {
     std::fill_n(p_values_.data(), n, 1.0);
     std::fill_n(extrapolated_.data(), n, std::uint8_t{0});
   }
+  std::span<const std::uint32_t> on_device;
+  if (scorer.model().segments() && !segments.empty()) {
+    if (segments.size() < n || n > segments_.size())
+      throw std::invalid_argument("one segment a row, in as much room as there is for rows");
+    std::copy_n(segments.data(), n, segments_.data());
+    stream_.copy_in(device_segments_.span().first(n), segments_.data());
+    on_device = device_segments_.span().first(n);
+  }
   stream_.copy_in(device_rows_.span().first(values), rows.data);
   scorer.score_on_device(stream_, {device_rows_.data(), n, rows.width, rows.width}, workspace_.span(),
                          device_scores_.span().first(n), device_p_values_.span().first(n),
-                         device_extrapolated_.span().first(n));
+                         device_extrapolated_.span().first(n), on_device);
   stream_.copy_out(scores_.span().first(n), device_scores_.data());
   if (scorer.calibrated()) {
     stream_.copy_out(p_values_.span().first(n), device_p_values_.data());

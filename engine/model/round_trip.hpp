@@ -22,7 +22,8 @@ class RoundTrip {
   /// Puts everything into the stream and returns. `rows` are in pinned memory (Device::pinned), packed, and
   /// must stay until it is done.
   /// Allocates nothing of its own.
-  void begin(const ModelScorer&, Rows rows);
+  /// `segments` [n], in any memory, is copied at once: Model::segments_of; empty: 0 each.
+  void begin(const ModelScorer&, Rows rows, std::span<const std::uint32_t> segments = {});
   bool done() const { return event_.happened(); }
   /// Waits for as long as it takes.
   void wait() const { event_.synchronize(); }
@@ -43,10 +44,12 @@ class RoundTrip {
   Array<float> device_rows_, device_scores_;
   Array<double> device_p_values_;
   Array<std::uint8_t> device_extrapolated_;
+  Array<std::uint32_t> device_segments_;
   Array<std::byte> workspace_;
   Pinned<float> scores_;
   Pinned<double> p_values_;
   Pinned<std::uint8_t> extrapolated_;
+  Pinned<std::uint32_t> segments_;
 };
 
 }  // namespace lanner::engine

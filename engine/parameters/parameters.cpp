@@ -95,6 +95,9 @@ std::optional<std::string> canonical(const Parameter& parameter, std::string_vie
   switch (parameter.kind) {
     case Kind::word:
       return std::nullopt;
+    case Kind::text:
+      if (text.empty()) return std::nullopt;
+      return std::string(text);
     case Kind::boolean: {
       const auto value = parse_boolean(text);
       if (!value) return std::nullopt;
@@ -209,6 +212,9 @@ std::string allowed(const Parameter& parameter) {
     case Kind::count_or_share:
       text =
           "a whole number" + range_text(1, parameter.most) + ", or a share of the rows above 0 and below 1";
+      break;
+    case Kind::text:
+      text = "a name";
       break;
   }
   if (!parameter.words.empty()) text += ", or " + listed(parameter.words, " or ");

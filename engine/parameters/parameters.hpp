@@ -14,8 +14,8 @@
 namespace lanner::engine {
 
 /// count_or_share: a whole number of at least 1, or a share of the rows strictly between 0 and 1 (`k: 0.1`);
-/// `most` bounds the number.
-enum class Kind { boolean, integer, number, word, integers, count_or_share };
+/// `most` bounds the number. text: a name or the like, any but an empty one.
+enum class Kind { boolean, integer, number, word, integers, count_or_share, text };
 
 /// One setting. `words` lists the words it may take: all it may take for Kind::word, and for the other kinds
 /// words allowed beside values (such as "auto").
@@ -66,6 +66,7 @@ class Settings {
   std::int64_t integer(std::string_view name) const;
   /// Kind::number, or Kind::count_or_share: a value below 1 is the share.
   double number(std::string_view name) const;
+  /// Kind::word or Kind::text.
   std::string_view word(std::string_view name) const;
   std::vector<std::int64_t> integers(std::string_view name) const;
   /// Whether the value is this word ("auto").

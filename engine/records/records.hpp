@@ -95,4 +95,6 @@ struct Records {
   double number(std::size_t row, std::size_t field) const;
 };
 
+bool valid_utf8(std::string_view);
+
 }  // namespace lanner::engine

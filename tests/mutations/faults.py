@@ -153,9 +153,12 @@ plant(
 
 plant(
     "kernels_tail", "kernels/tail/tail_cuda.cu",
-    ("tail_end", EDGE, "if (i >= count) return;", "if (i > count) return;", "TailOnGpu.TakesAnyNumberOfScores"),
-    ("tail_tie", EDGE, "while (tables.distinct[first] < s) ++first;", "while (tables.distinct[first] <= s) ++first;",
+    ("tail_end", EDGE, "if (i >= count) return;\n  look_up_one(look,", "if (i > count) return;\n  look_up_one(look,",
      "TailOnGpu.TakesAnyNumberOfScores"),
+    ("tail_tie", EDGE, "while (look.tables.distinct[first] < s) ++first;",
+     "while (look.tables.distinct[first] <= s) ++first;", "TailOnGpu.TakesAnyNumberOfScores"),
+    ("tail_others", MEMORY, "look_up_one(looks[which[i]],", "look_up_one(looks[which[0]],",
+     "TailOnGpu.EachScoresOwnCalibrationIsTheCpus"),
 )
 
 # ------------------------------------------------------------------------------------- a batch's round trip
@@ -165,7 +168,7 @@ TRIP = "*EveryDetectorsRoundTrip.BringsTheCpusResultsBatchAfterBatch/histogram"
 SCORE = """\
   scorer.score_on_device(stream_, {device_rows_.data(), n, rows.width, rows.width}, workspace_.span(),
                          device_scores_.span().first(n), device_p_values_.span().first(n),
-                         device_extrapolated_.span().first(n));
+                         device_extrapolated_.span().first(n), on_device);
 """
 COPY_OUT = "stream_.copy_out(scores_.span().first(n), device_scores_.data());\n"
 

@@ -76,7 +76,7 @@ def setting(value: Any) -> str:
 
 
 _types = {"boolean": "bool", "integer": "int", "number": "float", "integers": "Sequence[int]",
-          "count_or_share": "int | float"}
+          "count_or_share": "int | float", "text": "str"}
 
 
 def argument(parameter) -> Argument:

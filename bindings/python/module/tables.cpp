@@ -31,6 +31,8 @@ const char* name_of(engine::Kind kind) {
       return "integers";
     case engine::Kind::count_or_share:
       return "count_or_share";
+    case engine::Kind::text:
+      return "text";
   }
   return "word";
 }
