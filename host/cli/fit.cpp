@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <iostream>
 
 #include "engine/choose/choose.hpp"
@@ -32,15 +33,27 @@ int fit_from_flags(const FitArguments& arguments, Device* gpu) {
   options.name = std::filesystem::path(arguments.out).stem().string();
   engine::all_parameters(options.detector);  // an unknown detector is said before a large file is read
   DataFile data = read_data(arguments.data, arguments.columns);
+  const auto segment = options.settings.find("segment");
+  const auto is_segment_of = [&](const engine::FieldSpec& field) {
+    return segment != options.settings.end() && field.kind == engine::ColumnKind::text &&
+           field.name == segment->second;
+  };
+  const auto is_left_out = [&](const engine::FieldSpec& field) {
+    return field.kind == engine::ColumnKind::text && !is_segment_of(field);
+  };
   std::string left_out;
   for (const auto& field : data.schema.fields)
-    if (field.kind == engine::ColumnKind::text) left_out += (left_out.empty() ? "" : ", ") + field.name;
+    if (is_left_out(field)) left_out += (left_out.empty() ? "" : ", ") + field.name;
   if (!left_out.empty())
     std::cerr << arguments.data << ": columns of text are left out: " << left_out
               << " (a configuration with one_hot or rarity features uses them)\n";
   engine::Schema schema = data.schema;
-  std::erase_if(schema.fields, [](const auto& field) { return field.kind == engine::ColumnKind::text; });
-  if (schema.fields.empty())
+  // A segment that is none of them is refused by the fit, which says those that there are.
+  if (segment == options.settings.end() || segment->second == "none" ||
+      segment->second == arguments.columns.entity || std::ranges::any_of(schema.fields, is_segment_of))
+    std::erase_if(schema.fields, is_left_out);
+  if (std::ranges::none_of(schema.fields,
+                           [](const auto& field) { return field.kind == engine::ColumnKind::number; }))
     throw InvalidData(arguments.data +
                       ":1: (columns): found no numbers, allowed at least one column of numbers");
   const engine::Records records = in_schema_order(std::move(data), schema, arguments.data);
@@ -50,6 +63,11 @@ int fit_from_flags(const FitArguments& arguments, Device* gpu) {
   model->save(arguments.out);
   describe(*model, arguments.out);
   return exit_done;
+}
+
+bool is_segment(const StreamConfig& stream, const std::string& field) {
+  return std::ranges::any_of(
+      stream.models, [&](const ModelConfig& model) { return model.fit && model.fit->segment() == field; });
 }
 
 int fit_from_config(const FitArguments& arguments, Device* gpu) {
@@ -69,7 +87,8 @@ int fit_from_config(const FitArguments& arguments, Device* gpu) {
   engine::Schema schema = stream->schema;
   if (schema.fields.empty()) {  // no features declared: every column of numbers
     for (const auto& field : data.schema.fields)
-      if (field.kind == engine::ColumnKind::number) schema.fields.push_back(field);
+      if (field.kind == engine::ColumnKind::number || is_segment(*stream, field.name))
+        schema.fields.push_back(field);
   }
   const engine::Records records = in_schema_order(std::move(data), schema, arguments.data);
   bool any = false;
@@ -114,8 +133,10 @@ void add_fit(CLI::App& app, Action& chosen) {
   command->add_option("--data", arguments->data, "Rows: .csv, .npy, .npz, .arrow, .feather")->required();
   command->add_option("--detector", arguments->detector,
                       "Which detector (default nearest_neighbours); auto chooses one");
-  command->add_option("--set", arguments->set,
-                      "A setting, key=value: of the detector, and calibration, scale, trim, extrapolate");
+  command->add_option(
+      "--set", arguments->set,
+      "A setting, key=value: of the detector, and calibration, scale, trim, extrapolate, segment, "
+      "segment_rows");
   command->add_option("--seed", arguments->seed, "Of everything random (default 1)");
   command->add_option("--out", arguments->out, "Where the model goes");
   command

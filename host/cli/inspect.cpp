@@ -6,6 +6,15 @@
 namespace lanner::host {
 namespace {
 
+void describe(const tail::Calibration& calibration) {
+  const std::size_t n = calibration.scores.size();
+  std::cout << n << " scores; the smallest p-value they support is " << 1.0 / static_cast<double>(n + 1);
+  if (calibration.pareto.fitted)
+    std::cout << "; beyond " << calibration.scores.back() << " a generalised Pareto tail (shape "
+              << calibration.pareto.shape << ", scale " << calibration.pareto.scale
+              << "), marked as extrapolated";
+}
+
 int inspect(const std::string& path) {
   const auto model = engine::Model::load(path);
   std::cout << "model        " << model->name() << "\nhash         " << model->hash() << "\nbytes        "
@@ -23,13 +32,16 @@ int inspect(const std::string& path) {
     if (!field->empty())
       std::cout << "\n" << role << std::string(13 - std::string(role).size(), ' ') << *field;
   if (const auto& calibration = model->calibration()) {
-    const std::size_t n = calibration->scores.size();
-    std::cout << "\ncalibration  " << n << " scores; the smallest p-value they support is "
-              << 1.0 / static_cast<double>(n + 1);
-    if (calibration->pareto.fitted)
-      std::cout << "; beyond " << calibration->scores.back() << " a generalised Pareto tail (shape "
-                << calibration->pareto.shape << ", scale " << calibration->pareto.scale
-                << "), marked as extrapolated";
+    std::cout << "\ncalibration  ";
+    describe(*calibration);
+    if (const auto& segments = model->segments()) {
+      std::cout << "\n             of the events in none of the segments below, by '"
+                << segments->segments.field() << '\'';
+      for (std::size_t i = 0; i < segments->own.size(); ++i) {
+        std::cout << "\nsegment      " << segments->segments.names()[i] << ": ";
+        describe(segments->own[i]);
+      }
+    }
   } else {
     std::cout << "\ncalibration  none: every p-value is 1 and nothing is flagged";
   }

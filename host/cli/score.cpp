@@ -57,6 +57,11 @@ class Pieces {
     }
   }
 
+  /// Where the next piece's segments go.
+  std::span<std::uint32_t> segments(std::size_t count) {
+    segments_.resize(count);
+    return segments_;
+  }
   /// Where the next piece's rows go.
   float* rows() {
     if (on_gpu_ && begun_ - finished_ == pieces_under_way) finish_one();
@@ -65,12 +70,12 @@ class Pieces {
   void score(Rows rows, std::size_t begin) {
     const std::span refused(out_.refused.data() + begin, rows.count);
     if (on_gpu_) {
-      trips_[begun_ % pieces_under_way]->begin(scorer_, rows);
+      trips_[begun_ % pieces_under_way]->begin(scorer_, rows, segments_);
       place_[begun_ % pieces_under_way] = {begin, rows.count};
     } else {
       scorer_.score(stream_, rows, refused, workspace_.span(), {out_.score.data() + begin, rows.count},
-                    {out_.p_value.data() + begin, rows.count},
-                    {out_.extrapolated.data() + begin, rows.count});
+                    {out_.p_value.data() + begin, rows.count}, {out_.extrapolated.data() + begin, rows.count},
+                    segments_);
       watch(rows, begin);
     }
     ++begun_;
@@ -116,6 +121,7 @@ class Pieces {
   Scored& out_;
   Stream stream_;
   std::vector<Pinned<float>> rows_;
+  std::vector<std::uint32_t> segments_;
   Array<std::byte> workspace_;  // the CPU's
   std::optional<engine::DriftWatch> drift_;
   std::vector<std::unique_ptr<engine::RoundTrip>> trips_;
@@ -139,6 +145,7 @@ Scored score_all(const engine::ModelScorer& scorer, Device& device, const engine
     const MutableRows matrix{pieces.rows(), count, width, width};
     scorer.model().features().transform(records, begin, end, state.get(), matrix,
                                         std::span(out.refused.data() + begin, count), reasons);
+    scorer.model().segments_of(records, begin, end, pieces.segments(count));
     pieces.score(matrix, begin);
     line.show(static_cast<double>(end) / static_cast<double>(n), std::to_string(end) + " rows");
   }

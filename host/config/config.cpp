@@ -64,14 +64,16 @@ constexpr Key model_keys[] = {
 constexpr Key fit_keys[] = {
     {"detector", "a detector's name, auto", "nearest_neighbours", "See `lanner fit --help`; auto chooses."},
     {"seed", "a whole number from 0", "1", "Of everything random in the fit."},
-    {"set", "a map of settings", "{}", "The detector's settings, and calibration, scale, trim, extrapolate."},
+    {"set", "a map of settings", "{}",
+     "The detector's settings, and calibration, scale, trim, extrapolate, segment, segment_rows."},
 };
 constexpr Key learn_keys[] = {
     {"rows", "a whole number from 2", "5000", "Rows to learn from."},
     {"for", "a duration", "none", "Learn for this long instead of a number of rows."},
     {"detector", "a detector's name, auto", "nearest_neighbours", "What is fitted; auto chooses."},
     {"seed", "a whole number from 0", "1", "Of everything random in the fit."},
-    {"set", "a map of settings", "{}", "The detector's settings, and calibration, scale, trim, extrapolate."},
+    {"set", "a map of settings", "{}",
+     "The detector's settings, and calibration, scale, trim, extrapolate, segment, segment_rows."},
     {"save", "a path", "kept in memory", "Where the fitted model is written."},
     {"name", "text", "the stream's name", "The name it is published under."},
 };
@@ -358,10 +360,30 @@ class Reader {
         fault(section["learn"], path + ".learn", "neither features nor fields of numbers",
               "one of them, to learn from");
     }
+    for (std::size_t i = 0; i < stream.models.size(); ++i)
+      if (const auto& fit = stream.models[i].fit)
+        take_segment(fit->segment(), section["models"][i]["fit"],
+                     path + ".models[" + std::to_string(i) + "].fit", section.has("fields"), stream.schema);
+    if (stream.learn)
+      take_segment(stream.learn->fit.segment(), section["learn"], path + ".learn", section.has("fields"),
+                   stream.schema);
     if (stream.models.empty() && !stream.learn && errors_about(path) == 0)
       fault(node, path, "neither models nor learn", "one of them");
     if (section.has("decide")) read_decide(section["decide"], path + ".decide", !time.empty(), stream);
     section.choice("drift", stream.watch_drift, {{"watch", true}, {"off", false}});
+  }
+
+  /// No feature reads the field of segments, which is read from events all the same.
+  void take_segment(const std::string& field, const YAML::Node& node, const std::string& path, bool declared,
+                    engine::Schema& schema) {
+    if (field.empty() || field == schema.entity) return;
+    const auto found = std::find_if(schema.fields.begin(), schema.fields.end(),
+                                    [&](const auto& f) { return f.name == field; });
+    if (found != schema.fields.end() && found->kind == engine::ColumnKind::text) return;
+    if (found != schema.fields.end() || declared)
+      return fault(node["set"]["segment"], path + ".set.segment", "'" + field + "'",
+                   "a field of text, or the entity");
+    if (!schema.fields.empty()) schema.fields.push_back({field, engine::ColumnKind::text});
   }
 
   static bool any_to_learn_from(const StreamConfig& stream) {

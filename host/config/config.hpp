@@ -26,6 +26,12 @@ struct FitConfig {
   std::string detector = "nearest_neighbours";
   std::map<std::string, std::string> settings;  ///< of the detector and of every fit
   std::uint64_t seed = 1;
+
+  /// The field that says the segment ("segment" of the settings), or nothing.
+  std::string segment() const {
+    const auto found = settings.find("segment");
+    return found == settings.end() || found->second == "none" ? "" : found->second;
+  }
 };
 
 struct ModelConfig {

@@ -99,6 +99,15 @@ bool same_learning(const StreamConfig& a, const StreamConfig& b) {
          a.learn->name == b.learn->name;
 }
 
+// No feature reads it, so that a stream whose features are declared doesn't know the field yet.
+void adopt_segment(engine::Schema& schema, const engine::Model& model) {
+  if (!model.segments()) return;
+  const std::string& field = model.segments()->segments.field();
+  const auto named = [&](const engine::FieldSpec& spec) { return spec.name == field; };
+  if (field != schema.entity && std::ranges::none_of(schema.fields, named))
+    schema.fields.push_back({field, engine::ColumnKind::text});
+}
+
 // A model brings the features that it was fitted with: what the stream declares must be these, not ignored.
 bool has_features_of(const engine::Model& model, const std::filesystem::path& file,
                      const StreamConfig& stream, std::vector<ConfigError>& faults) {
@@ -143,6 +152,7 @@ void add_models(Route& route, const Route* before, Device& device, std::vector<C
       const engine::Schema& fitted = model->features().schema();
       if (!has_features_of(*model, config.file, route.config, faults)) continue;
       if (route.schema.fields.empty()) adopt(route.schema, fitted);
+      if (route.lanes.empty()) adopt_segment(route.schema, *model);
       if (route.schema.fields != fitted.fields) {
         fault(fmt::format("{}, a model of the fields {}", config.file.string(), field_list(fitted)),
               "a model of the stream's fields, " + field_list(route.schema));
@@ -176,11 +186,9 @@ Lane::Lane(const StreamConfig& stream, std::string lane_name, Role lane_role,
               ? std::shared_ptr<engine::FeatureState>(scorer->model().features().make_state())
               : nullptr;
   on_gpu = same_model ? before->on_gpu : resident_on_gpus(scorer->model_pointer(), gpus);
-  const auto& calibration = scorer->model().calibration();
   decider = same_model && before->rule == rule
                 ? before->decider
-                : std::make_shared<engine::Decider>(stream.decide,
-                                                    calibration ? engine::least_p_value(*calibration) : 0);
+                : std::make_shared<engine::Decider>(stream.decide, scorer->model().least_p_value());
   if (stream.watch_drift && scorer->model().drift())
     drift = same_model && before->drift ? before->drift : std::make_shared<Drift>(scorer->model());
 }

@@ -110,7 +110,7 @@ void Scoring::begin_on(Gpu& gpu, std::size_t number, UnderWay& work) {
       const engine::ModelScorer& scorer = *slot.route->lanes[l]->on_gpu[number];
       engine::RoundTrip& trip = *work.trips.emplace_back(gpu.take());
       trip.make_room(scorer, options_.rows_max);
-      trip.begin(scorer, slot.rows(l, options_.rows_max));
+      trip.begin(scorer, slot.rows(l, options_.rows_max), slot.calibrations_of(l, options_.rows_max));
     }
   } catch (const DeviceError& error) {
     gpu.failed(error);
@@ -199,7 +199,8 @@ void Scoring::score_on_cpu(Slot& slot) {
     slot.route->lanes[l]->scorer->score(
         stream_, slot.rows(l, options_.rows_max),
         slot.direct ? std::span<const std::uint8_t>() : slot.refused_of(l, options_.rows_max),
-        slot.workspace.span(), results.scores, results.p_values, results.extrapolated);
+        slot.workspace.span(), results.scores, results.p_values, results.extrapolated,
+        slot.calibrations_of(l, options_.rows_max));
     hand_out(slot, l, results, false);
   }
 }

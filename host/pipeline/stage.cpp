@@ -47,6 +47,11 @@ std::span<std::uint8_t> Slot::refused_of(std::size_t lane, std::size_t rows_max)
   return refused.span().subspan(lane * rows_max, count);
 }
 
+std::span<std::uint32_t> Slot::calibrations_of(std::size_t lane, std::size_t rows_max) {
+  if (!route->lanes[lane]->model().segments()) return {};
+  return calibrations.span().subspan(lane * rows_max, count);
+}
+
 Stage::Stage(Device& cpu, Gpus gpus, const Options& options, Counters& counters, Queue<Slot*>& to_score,
              Queue<Slot*>& free)
     : device_(cpu),
@@ -73,6 +78,8 @@ void Stage::make_room(Slot& slot, const Route& route) {
   for (const auto& lane : route.lanes) workspace = std::max(workspace, lane->scorer->workspace_bytes(rows));
   if (slot.values.size() < rows * route.width()) make_values(slot, rows * route.width());
   grow(device_, slot.refused, rows * lanes);
+  if (std::ranges::any_of(route.lanes, [](const auto& lane) { return lane->model().segments().has_value(); }))
+    grow(device_, slot.calibrations, rows * lanes);
   grow(device_, slot.extrapolated, rows);
   grow(device_, slot.scores, rows);
   grow(device_, slot.p_values, rows);
@@ -166,6 +173,12 @@ Batch* Stage::advance(std::int64_t now_ns) {
     slot->segments.push_back({&batch, next_row_, count});
     slot->count += count;
     slot->direct = direct_;
+    for (std::size_t l = 0; l < batch.route->lanes.size(); ++l) {
+      const std::span which = slot->calibrations_of(l, options_.rows_max);
+      if (!which.empty())
+        batch.route->lanes[l]->model().segments_of(batch.records, next_row_, next_row_ + count,
+                                                   which.subspan(at, count));
+    }
     if (direct_) {
       counters_.rows_direct.add(count);
       next_row_ += count;

@@ -33,6 +33,7 @@ struct Slot {
 
   Pinned<float> values;                        ///< of all lanes, one after another
   Pinned<std::uint8_t> refused, extrapolated;  ///< lanes x rows; extrapolated: one lane at a time
+  Pinned<std::uint32_t> calibrations;          ///< lanes x rows: engine::Model::segments_of
   Pinned<float> scores;
   Pinned<double> p_values;
   Pinned<std::byte> workspace;
@@ -42,6 +43,8 @@ struct Slot {
   /// Where a lane's rows begin in `values`.
   float* values_of(std::size_t lane, std::size_t rows_max);
   std::span<std::uint8_t> refused_of(std::size_t lane, std::size_t rows_max);
+  /// Empty where the lane's model has no segments.
+  std::span<std::uint32_t> calibrations_of(std::size_t lane, std::size_t rows_max);
 };
 
 class Stage {

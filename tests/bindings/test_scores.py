@@ -110,6 +110,22 @@ publish: [{zeromq: {bind: "tcp://127.0.0.1:5556"}}]
         with self.assertRaisesRegex(ValueError, "found no columns country"):
             loaded.predict(data.drop(columns="country"))
 
+    def test_segments_have_their_own_p_values(self):
+        generator = np.random.default_rng(11)
+        shop = np.where(np.arange(8000) % 2, "large", "small")
+        data = pandas.DataFrame({"amount": generator.normal(size=8000) * np.where(shop == "large", 4, 1), "shop": shop})
+        data.to_csv(self.folder / "shops.csv", index=False)
+        command("fit", "--detector", "mahalanobis", "--set", "segment=shop", "--set", "segment_rows=500", "--data",
+                self.folder / "shops.csv", "--out", self.folder / "shops.lanner")
+        told = self.scored(self.folder / "shops.lanner", "shops.csv")
+        loaded = lanner.load(self.folder / "shops.lanner")
+        data = pandas.read_csv(self.folder / "shops.csv", float_precision="round_trip")
+        self.assertEqual(loaded.model_.segments, ["large", "small"])
+        np.testing.assert_array_equal(loaded.p_value(data), told["p_value"])
+        np.testing.assert_array_equal(loaded.predict(data) == -1, told["p_value"] <= loaded.false_alarm_rate_)
+        with self.assertRaisesRegex(ValueError, "segment: found 'shop', allowed a field of text or the entity"):
+            lanner.Mahalanobis(segment="shop").fit(data[["amount"]])
+
 
 if __name__ == "__main__":
     unittest.main()

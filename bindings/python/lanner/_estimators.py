@@ -79,11 +79,15 @@ class Detector(OutlierMixin, BaseEstimator):
         return -self.anomaly_score(X).astype(np.float64)
 
     def decision_function(self, X):
-        """score_samples less offset_, float64 [n]: below 0 where predict says -1."""
+        """score_samples less offset_, float64 [n]: below 0 where predict says -1 (of segments that share one
+        calibration, where others have their own)."""
         return self.score_samples(X) - self.offset_
 
     def predict(self, X):
-        """-1 for anomalies, 1 for the rest, int64 [n]."""
+        """-1 for anomalies, 1 for the rest, int64 [n]. Where segments have calibrations of their own, by p-values."""
+        check_is_fitted(self)
+        if self.model_.segments and np.isfinite(self.false_alarm_rate_):
+            return np.where(self.p_value(X) <= self.false_alarm_rate_, -1, 1)
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def p_value(self, X, return_extrapolated=False):

@@ -44,16 +44,18 @@ void check_all_taken(const std::vector<engine::RowRefusal>& reasons) {
 // Feature rows of records, a piece at a time and in their order, in memory that a device copies from.
 class Pieces {
  public:
-  Pieces(const engine::FeaturePlan& plan, const engine::Records& records, Device& device, std::size_t most)
-      : plan_(plan),
+  Pieces(const engine::Model& model, const engine::Records& records, Device& device, std::size_t most)
+      : model_(model),
+        plan_(model.features()),
         records_(records),
         size_(std::min(most, std::max<std::size_t>(records.count, 1))),
-        state_(plan.make_state()),
+        state_(plan_.make_state()),
         refused_(size_),
-        rows_(device.pinned<float>(size_ * plan.width())) {}
+        rows_(device.pinned<float>(size_ * plan_.width())) {}
 
   std::size_t rows_max() const { return size_; }
   std::size_t begin() const { return begin_; }
+  std::span<const std::uint32_t> segments() const { return segments_; }
   double done() const { return static_cast<double>(end_) / static_cast<double>(records_.count); }
   /// The next piece, [begin(), begin() + its count); false where there is none. Throws std::invalid_argument
   /// where a row is refused.
@@ -65,16 +67,20 @@ class Pieces {
     std::vector<engine::RowRefusal> reasons;
     plan_.transform(records_, begin_, end_, state_.get(), out, std::span(refused_).first(out.count), reasons);
     check_all_taken(reasons);
+    segments_.resize(out.count);
+    model_.segments_of(records_, begin_, end_, segments_);
     rows = out;
     return true;
   }
 
  private:
+  const engine::Model& model_;
   const engine::FeaturePlan& plan_;
   const engine::Records& records_;
   std::size_t size_, begin_ = 0, end_ = 0;
   std::unique_ptr<engine::FeatureState> state_;
   std::vector<std::uint8_t> refused_;
+  std::vector<std::uint32_t> segments_;
   Pinned<float> rows_;
 };
 
@@ -96,7 +102,7 @@ Scored score(const Resident& resident, const engine::Records& records, const eng
   const bool on_gpu = device.backend() != Backend::cpu;
   const std::size_t n = records.count;
   Scored out{std::vector<float>(n), std::vector<double>(n), std::vector<std::uint8_t>(n)};
-  Pieces pieces(scorer.model().features(), records, device, on_gpu ? rows_a_piece_on_gpu : rows_a_piece);
+  Pieces pieces(scorer.model(), records, device, on_gpu ? rows_a_piece_on_gpu : rows_a_piece);
   Array<std::byte> workspace;
   std::unique_ptr<engine::RoundTrip> trip;
   if (on_gpu) {
@@ -111,13 +117,13 @@ Scored score(const Resident& resident, const engine::Records& records, const eng
     const std::span p_values(out.p_values.data() + pieces.begin(), rows.count);
     const std::span extrapolated(out.extrapolated.data() + pieces.begin(), rows.count);
     if (on_gpu) {
-      trip->begin(scorer, rows);
+      trip->begin(scorer, rows, pieces.segments());
       trip->wait();
       std::ranges::copy(trip->scores(), scores.begin());
       std::ranges::copy(trip->p_values(), p_values.begin());
       std::ranges::copy(trip->extrapolated(), extrapolated.begin());
     } else {
-      scorer.score(stream, rows, {}, workspace.span(), scores, p_values, extrapolated);
+      scorer.score(stream, rows, {}, workspace.span(), scores, p_values, extrapolated, pieces.segments());
     }
   }
   return out;
@@ -130,7 +136,7 @@ std::vector<float> contributions(const Resident& resident, const engine::Records
   Device& device = *resident.device;
   const std::size_t width = scorer.width();
   std::vector<float> out(records.count * width);
-  Pieces pieces(resident.scorer.model().features(), records, device, rows_a_piece);
+  Pieces pieces(resident.scorer.model(), records, device, rows_a_piece);
   auto workspace = device.array<std::byte>(scorer.workspace_bytes(pieces.rows_max()));
   Stream stream = device.stream();
   for (Rows rows; pieces.next(rows); progress(pieces.done(), "explain"))
@@ -314,6 +320,15 @@ void add_model(nb::module_& module) {
       .def_prop_ro("provenance", [](const Model& model) { return model.data().provenance(); })
       .def_prop_ro("fields", &fields_of, "Of its events: (name, 'number' or 'text').")
       .def_prop_ro("entity", [](const Model& model) { return model.data().features().schema().entity; })
+      .def_prop_ro(
+          "segments",
+          [](const Model& model) {
+            std::vector<std::string> names;
+            if (const auto& segments = model.data().segments())
+              names.assign(segments->segments.names().begin(), segments->segments.names().end());
+            return names;
+          },
+          "Those with a calibration of their own.")
       .def_prop_ro("time", [](const Model& model) { return model.data().features().schema().time; })
       .def_prop_ro(
           "columns",

@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <sstream>
 #include <string>
+#include <vector>
 
 namespace lanner::host {
 namespace {
@@ -100,6 +102,49 @@ TEST_F(CommandLine, AutoFitsWhatItChoosesAndSaysWhy) {
   std::getline(table, line);
   std::getline(table, line);
   EXPECT_THAT(line, StartsWith("labelled,auto,1,"));
+}
+
+TEST_F(CommandLine, SegmentsAreCalibratedEachByItsOwnRows) {
+  std::mt19937 generator(3);
+  std::normal_distribution<double> normal;
+  std::ostringstream text;
+  text << "a,shop,note\n";
+  std::vector<int> large;
+  for (int i = 0; i < 12'000; ++i) {
+    large.push_back(static_cast<int>(generator() & 1));
+    text << normal(generator) * (large.back() ? 4 : 1) << ',' << (large.back() ? "large" : "small") << ",x\n";
+  }
+  const std::string data = write("shops.csv", text.str());
+  const Outcome fit =
+      run("fit --data " + data + " --detector mahalanobis --set segment=shop --set trim=false --out " +
+          path("m.lanner"));
+  ASSERT_EQ(fit.status, 0) << fit.err;
+  EXPECT_THAT(fit.err, HasSubstr("columns of text are left out: note"));
+  const std::string inspect = run("inspect " + path("m.lanner")).out;
+  EXPECT_THAT(inspect, HasSubstr("segment      large: "));
+  EXPECT_THAT(inspect, HasSubstr("segment      small: "));
+  EXPECT_THAT(inspect, HasSubstr("by 'shop'"));
+  for (const char* device : {"cpu", "emulated"}) {
+    ASSERT_EQ(
+        run("score --model " + path("m.lanner") + " --data " + data + " --false-alarm-rate 0.01 --device " +
+            device + " --out " + path(std::string(device) + ".csv"))
+            .status,
+        0);
+  }
+  EXPECT_EQ(std::system(("cmp -s " + path("cpu.csv") + " " + path("emulated.csv")).c_str()), 0);
+  std::ifstream scores(path("cpu.csv"));
+  std::string line;
+  std::getline(scores, line);
+  int flagged[2] = {0, 0};
+  for (int i = 0; std::getline(scores, line); ++i)
+    flagged[large.at(static_cast<std::size_t>(i))] += (line.back() - '0') & 1;
+  // About 60 of the 6,000 of each; a common calibration flags none of the small shop's.
+  EXPECT_GT(flagged[0], 25);
+  EXPECT_LT(flagged[0], 110);
+  EXPECT_GT(flagged[1], 25);
+  EXPECT_LT(flagged[1], 110);
+  EXPECT_THAT(run("fit --data " + data + " --set segment=shp --out x").err,
+              HasSubstr("segment: found 'shp', allowed a field of text or the entity: none, shop, note"));
 }
 
 TEST_F(CommandLine, SettingsFollowOneFlagOrEachTheirOwn) {

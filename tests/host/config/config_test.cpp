@@ -278,6 +278,26 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"field_twice", stream("    learn: {rows: 10}\n    fields: [x, x]\n"), "'x' a second time"}),
     [](const auto& info) { return info.param.name; });
 
+TEST(Config, TheFieldOfSegmentsIsReadFromEventsThoughNoFeatureDoes) {
+  const auto fields = [](const std::string& lines) {
+    return parse_config("streams:\n  s:\n" + lines + rest, "lanner.yaml").streams.at(0).schema.fields;
+  };
+  const std::string learn = "    learn: {rows: 100, detector: histogram, set: {segment: shop}}\n";
+  const std::vector<engine::FieldSpec> with_shop{{"amount", engine::ColumnKind::number},
+                                                 {"shop", engine::ColumnKind::text}};
+  EXPECT_EQ(fields("    features: [amount]\n" + learn), with_shop);
+  EXPECT_EQ(fields("    fields: [amount, {shop: text}]\n" + learn), with_shop);
+  EXPECT_EQ(fields("    features: [amount]\n    entity: shop\n" + learn), std::vector{with_shop[0]});
+  EXPECT_EQ(fields("    features: [amount]\n"
+                   "    models: [{file: m.lanner, fit: {detector: histogram, set: {segment: shop}}}]\n"),
+            with_shop);
+  for (const char* wrong :
+       {"    fields: [amount]\n", "    fields: [amount, shop]\n", "    features: [amount, shop]\n"})
+    EXPECT_THAT(
+        faults_of_stream(wrong + learn),
+        HasSubstr("streams.s.learn.set.segment: found 'shop', allowed a field of text, or the entity"));
+}
+
 TEST(Config, AMissingFileIsSaid) {
   EXPECT_THROW(read_config("/nowhere/lanner.yaml"), InvalidConfig);
   EXPECT_THROW(read_config("/"), InvalidConfig);
