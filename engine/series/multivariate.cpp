@@ -7,13 +7,16 @@
 #include <string>
 #include <utility>
 
+#include "engine/detectors/references.hpp"
+
 namespace lanner::engine {
 namespace {
 
-constexpr std::string_view snapshot_name = "LANNERM1";
+constexpr std::string_view snapshot_name = "LANNERM2";
 constexpr double least_range = 1e-9;
 // Rows whose features are in memory at once.
 constexpr std::size_t batch_rows = 4096;
+constexpr std::size_t explained_at_a_time = 16;
 
 void require(bool allowed, const char* name, const char* range) {
   if (!allowed) throw std::invalid_argument(std::string("multivariate: ") + name + ": allowed " + range);
@@ -103,7 +106,9 @@ MultivariateDetector::MultivariateDetector(Device& device, std::shared_ptr<const
       model_(std::move(model)),
       index_(nearest::make_index(device, model_->references)),
       windows_(windows_of(*model_)),
-      present_(model_->typical) {
+      present_(model_->typical),
+      kept_(model_->parameters.smoothing * windows_.features()),
+      split_(windows_.features()) {
   recent_.reserve(model_->parameters.smoothing + 1);
 }
 
@@ -132,7 +137,10 @@ std::vector<double> MultivariateDetector::push_rows(std::span<const double> rows
                        workspace_.span(), distances_.span().first(count));
     stream.copy_out(found_, distances_, count);
     stream.synchronize();
-    for (std::size_t i = 0; i < count; ++i) scores.push_back(smoothed(found_[i]));
+    for (std::size_t i = 0; i < count; ++i) {
+      scores.push_back(smoothed(found_[i]));
+      keep(staged_.span().subspan(i * width, width));
+    }
   }
   return scores;
 }
@@ -156,6 +164,68 @@ double MultivariateDetector::smoothed(double distance) {
   return sum / static_cast<double>(recent_.size());
 }
 
+void MultivariateDetector::keep(std::span<const float> features) {
+  std::copy(features.begin(), features.end(),
+            kept_.begin() + static_cast<std::ptrdiff_t>(next_kept_ * features.size()));
+  next_kept_ = (next_kept_ + 1) % model_->parameters.smoothing;
+}
+
+std::span<const float> MultivariateDetector::kept(std::size_t back) const {
+  const std::size_t smoothing = model_->parameters.smoothing, width = windows_.features();
+  return std::span(kept_).subspan((next_kept_ + smoothing - 1 - back) % smoothing * width, width);
+}
+
+void MultivariateDetector::contributions(std::span<double> contributions) {
+  const std::size_t metrics = model_->metrics(), width = windows_.features(), rows = recent_.size();
+  const std::size_t k = model_->parameters.neighbours;
+  if (contributions.size() != metrics)
+    throw std::invalid_argument("multivariate: found room for " + std::to_string(contributions.size()) +
+                                " contributions, allowed " + std::to_string(metrics));
+  if (rows == 0) throw std::invalid_argument("multivariate: found no row to explain");
+  make_room_to_explain();
+  Stream stream = device_->stream();
+  std::fill(split_.begin(), split_.end(), 0.0);
+  for (std::size_t left = rows; left > 0;) {
+    const std::size_t count = std::min(left, explained_at_a_time);
+    for (std::size_t i = 0; i < count; ++i)
+      std::ranges::copy(kept(left - 1 - i), staged_explained_.data() + i * width);
+    stream.copy_in(explained_, staged_explained_, count * width);
+    nearest::search(stream, *index_, {explained_.data(), count, width, width}, k, nearest::Count::rows, {},
+                    explained_workspace_.span(),
+                    {k, explained_rows_.data(), explained_distances_.data(), explained_taken_.data(),
+                     explained_counts_.data()});
+    stream.copy_out(found_rows_, explained_rows_, count * k);
+    stream.copy_out(found_distances_, explained_distances_, count * k);
+    stream.copy_out(found_counts_, explained_counts_, count);
+    stream.synchronize();
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t kth = i * k + found_counts_[i] - 1;
+      add_split(staged_explained_.data() + i * width, model_->references.view().row(found_rows_[kth]), width,
+                found_distances_[kth], split_.data());
+    }
+    left -= count;
+  }
+  std::fill(contributions.begin(), contributions.end(), 0.0);
+  for (std::size_t f = 0; f < width; ++f) contributions[f % metrics] += split_[f];
+  for (double& contribution : contributions) contribution /= static_cast<double>(rows);
+}
+
+void MultivariateDetector::make_room_to_explain() {
+  if (explained_.size() > 0) return;
+  constexpr std::size_t rows = explained_at_a_time;
+  const std::size_t width = windows_.features(), k = model_->parameters.neighbours;
+  explained_ = device_->array<float>(rows * width);
+  explained_distances_ = device_->array<float>(rows * k);
+  for (auto* numbers : {&explained_rows_, &explained_taken_})
+    *numbers = device_->array<std::uint32_t>(rows * k);
+  explained_counts_ = device_->array<std::uint32_t>(rows);
+  explained_workspace_ = device_->array<std::byte>(index_->workspace_bytes(rows, k, nearest::Count::rows));
+  staged_explained_ = device_->pinned<float>(rows * width);
+  found_distances_ = device_->pinned<float>(rows * k);
+  found_rows_ = device_->pinned<std::uint32_t>(rows * k);
+  found_counts_ = device_->pinned<std::uint32_t>(rows);
+}
+
 std::uint64_t MultivariateDetector::model_fingerprint() const {
   const MultivariateParameters& p = model_->parameters;
   std::vector<double> numbers{p.deviation_weight, p.clip_low, p.clip_high, static_cast<double>(p.neighbours),
@@ -173,6 +243,10 @@ std::vector<std::byte> MultivariateDetector::snapshot() const {
   writer.numbers(present_);
   writer.whole(recent_.size());
   writer.numbers(recent_);
+  for (std::size_t back = recent_.size(); back-- > 0;) {
+    const std::vector<double> features(kept(back).begin(), kept(back).end());
+    writer.numbers(features);
+  }
   return std::move(writer).finish();
 }
 
@@ -185,10 +259,20 @@ void MultivariateDetector::restore(std::span<const std::byte> bytes) {
   reader.numbers(present, -metric_most, metric_most);
   std::vector<double> recent(reader.whole(model_->parameters.smoothing));
   reader.numbers(recent, 0, std::numeric_limits<float>::max());
+  const std::size_t width = windows.features();
+  constexpr double feature_most = std::numeric_limits<float>::max();
+  std::vector<float> kept(kept_.size());
+  std::vector<double> features(width);
+  for (std::size_t i = 0; i < recent.size(); ++i) {
+    reader.numbers(features, -feature_most, feature_most);
+    std::ranges::copy(features, kept.begin() + static_cast<std::ptrdiff_t>(i * width));
+  }
   reader.finish();
   windows_ = std::move(windows);
   present_ = std::move(present);
   recent_ = std::move(recent);
+  kept_ = std::move(kept);
+  next_kept_ = recent_.size() % model_->parameters.smoothing;
 }
 
 }  // namespace lanner::engine

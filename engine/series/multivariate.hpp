@@ -7,11 +7,16 @@
 // `neighbours`-th nearest reference row (kernels/nearest: exact); its score the mean of the last `smoothing`
 // distances, a chain from the oldest.
 //
+// Contributions, base 0: a distance r to the `neighbours`-th row, r^2 = sum of d_f^2 over the features,
+// splits over them as r d_f^2 / r^2; a metric's part is the sum over its value, means and deviations, and its
+// contribution the mean of its parts in the last `smoothing` distances.
+//
 // A missing value (not finite) counts as the metric's last one that was there; before there was any, as the
 // training mean.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
@@ -54,6 +59,10 @@ class MultivariateDetector {
   double push(std::span<const double> row);
   /// rows [n, metrics] row-major: the same scores to the bit as pushing one after the other, sooner.
   std::vector<double> push_rows(std::span<const double> rows);
+  /// contributions [metrics] of the last row pushed, not negative: they add up to its score within 1e-5 of
+  /// it. Costs a search for each of the last `smoothing` rows. Throws std::invalid_argument where no row was
+  /// pushed, or the span is of another length.
+  void contributions(std::span<double> contributions);
 
   std::vector<std::byte> snapshot() const;
   /// As SeriesDetector::restore; the snapshot must be of a detector of the same model.
@@ -62,7 +71,11 @@ class MultivariateDetector {
  private:
   std::uint64_t model_fingerprint() const;
   double smoothed(double distance);
+  void keep(std::span<const float> features);
+  /// The features of the row that was pushed `back` rows before the last one.
+  std::span<const float> kept(std::size_t back) const;
   void make_room(std::size_t rows);
+  void make_room_to_explain();
 
   Device* device_;
   std::shared_ptr<const MultivariateModel> model_;
@@ -70,12 +83,22 @@ class MultivariateDetector {
   RowWindows windows_;
   std::vector<double> present_;  ///< [metrics] scaled, missing ones filled in
   std::vector<double> recent_;   ///< the last distances, oldest first
+  std::vector<float> kept_;      ///< [smoothing, features] of those rows, a ring
+  std::size_t next_kept_ = 0;
 
   // Room for so many rows at once, kept for the next ones.
   std::size_t room_ = 0;
   Array<float> features_, distances_;
   Array<std::byte> workspace_;
   Pinned<float> staged_, found_;
+
+  // Of rows that are explained.
+  Array<float> explained_, explained_distances_;
+  Array<std::uint32_t> explained_rows_, explained_taken_, explained_counts_;
+  Array<std::byte> explained_workspace_;
+  Pinned<float> staged_explained_, found_distances_;
+  Pinned<std::uint32_t> found_rows_, found_counts_;
+  std::vector<double> split_;
 };
 
 }  // namespace lanner::engine

@@ -74,7 +74,92 @@ TEST(Multivariate, ASnapshotGoesOnToTheBit) {
     const std::vector<double> rest = second.push_rows(std::span(rows).subspan(3 * cut));
     EXPECT_TRUE(std::equal(rest.begin(), rest.end(), scores.begin() + static_cast<std::ptrdiff_t>(cut)))
         << cut;
+    MultivariateDetector again(*device, model);
+    again.restore(first.snapshot());
+    std::vector<double> before(3), after(3);
+    first.contributions(before);
+    again.contributions(after);
+    EXPECT_EQ(after, before) << cut;
   }
+}
+
+TEST(Multivariate, ContributionsAddUpToTheScore) {
+  const auto device = Device::cpu();
+  MultivariateParameters parameters = small_windows();
+  parameters.smoothing = 20;  // more than are explained at a time
+  MultivariateDetector detector(
+      *device, std::make_shared<const MultivariateModel>(fit_multivariate(machine(600, 3), 3, parameters)));
+  const std::vector<double> rows = machine(120, 4);
+  double parts[3];
+  for (std::size_t i = 0; i < 120; ++i) {
+    const double score = detector.push(std::span(rows).subspan(3 * i, 3));
+    detector.contributions(parts);
+    EXPECT_NEAR(parts[0] + parts[1] + parts[2], score, 1e-5 * score) << i;
+    for (const double part : parts) EXPECT_GE(part, 0) << i;
+  }
+}
+
+TEST(Multivariate, ContributionsAreTheSplitOfTheDistanceByHand) {
+  MultivariateParameters parameters;
+  parameters.windows = {};
+  parameters.neighbours = parameters.smoothing = 1;
+  const std::vector<double> training{0, 0, 10, 10};
+  const auto device = Device::cpu();
+  MultivariateDetector detector(
+      *device, std::make_shared<const MultivariateModel>(fit_multivariate(training, 2, parameters)));
+  const double row[] = {3, 4};
+  EXPECT_NEAR(detector.push(row), 0.5, 1e-6);
+  double parts[2];
+  detector.contributions(parts);
+  EXPECT_NEAR(parts[0], 0.18, 1e-6);  // 0.5 * 9 / 25
+  EXPECT_NEAR(parts[1], 0.32, 1e-6);
+}
+
+TEST(Multivariate, APlantedMetricRanksFirst) {
+  constexpr std::size_t metrics = 6;
+  const auto quiet = [](std::size_t rows, std::uint64_t seed) {
+    Noise noise(seed);
+    std::vector<double> values;
+    for (std::size_t i = 0; i < rows; ++i)
+      for (std::size_t j = 0; j < metrics; ++j)
+        values.push_back(noise.next() + (j < 3 ? static_cast<double>(i % 50) * 40 : 0));
+    return values;
+  };
+  const auto device = Device::cpu();
+  const auto model = std::make_shared<const MultivariateModel>(fit_multivariate(quiet(1000, 5), metrics));
+  std::vector<double> rows = quiet(3000, 6);
+  // A lull, a burst or a level that stays, by turns, in one metric for twelve rows.
+  std::vector<std::pair<std::size_t, std::size_t>> planted;
+  for (std::size_t begin = 160; begin + 12 < 3000; begin += 140) {
+    const std::size_t metric = planted.size() % metrics;
+    for (std::size_t i = begin; i < begin + 12; ++i)
+      rows[i * metrics + metric] = planted.size() % 3 == 0            ? -1500
+                                   : i % 2 || planted.size() % 3 == 1 ? 5000
+                                                                      : 4000;
+    planted.emplace_back(begin + 11, metric);
+  }
+  MultivariateDetector detector(*device, model);
+  std::size_t done = 0, first = 0;
+  for (const auto& [row, metric] : planted) {
+    detector.push_rows(std::span(rows).subspan(done * metrics, (row + 1 - done) * metrics));
+    done = row + 1;
+    std::vector<double> parts(metrics);
+    detector.contributions(parts);
+    first += static_cast<std::size_t>(std::ranges::max_element(parts) - parts.begin()) == metric;
+  }
+  EXPECT_GE(planted.size(), 20u);
+  EXPECT_GE(10 * first, 9 * planted.size());
+}
+
+TEST(Multivariate, ContributionsNeedARowAndRoom) {
+  const auto device = Device::cpu();
+  MultivariateDetector detector(*device, model_of(machine(600, 3)));
+  std::vector<double> parts(3);
+  EXPECT_THROW(detector.contributions(parts), std::invalid_argument);
+  detector.push(std::vector<double>{1, 2, 3});
+  EXPECT_NO_THROW(detector.contributions(parts));
+  parts.pop_back();
+  EXPECT_THROW(detector.contributions(parts), std::invalid_argument);
 }
 
 TEST(Multivariate, ForeignSnapshotsAreRefused) {

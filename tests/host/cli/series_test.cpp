@@ -2,10 +2,13 @@
 #include <gmock/gmock.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <map>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/host/cli/command_line.hpp"
@@ -216,17 +219,45 @@ TEST_F(EvaluateSeries, ServerMetricsKeepTheirScore) {
   }
   const Outcome outcome = run("evaluate --protocol series --data" + machines + " --out " + path("m.csv"));
   ASSERT_EQ(outcome.status, 0) << outcome.err;
-  double sum = 0;
-  int files = 0;
+  double sum = 0, hits = 0, random_hits = 0;
+  int files = 0, explained = 0;
   for (const std::string& line : lines("m.csv")) {
-    double auc_roc;
-    if (std::sscanf(line.c_str(), "%*[^,],%*d,%*d,%lf", &auc_roc) != 1) continue;
+    double auc_roc, hit_rate, random_hit_rate;
+    int events;
+    if (std::sscanf(line.c_str(), "%*[^,],%*d,%*d,%lf,%*f,%*f,%*f,%*f,%*f,%d,%*f,%*f,%lf,%lf", &auc_roc,
+                    &events, &hit_rate, &random_hit_rate) != 4)
+      continue;
     sum += auc_roc;
+    hits += events * hit_rate;
+    random_hits += events * random_hit_rate;
+    explained += events;
     ++files;
   }
+  EXPECT_EQ(explained, 68);
+  EXPECT_NEAR(hits / explained, 0.490, 0.001);
+  EXPECT_NEAR(random_hits / explained, 0.262, 0.001);
   ASSERT_EQ(files, 5);
   EXPECT_GE(sum / files, 0.89);
   EXPECT_NEAR(sum / files, 0.9054, 0.0002);
+}
+
+TEST_F(EvaluateSeries, AnInterpretationThatIsNoneIsRefusedWithItsLine) {
+  const std::string machine = shared_data + "/asd/omi-6.npz";
+  if (!std::filesystem::exists(machine)) GTEST_SKIP() << "no asd/omi-6.npz in ../shared/data";
+  std::filesystem::create_symlink(std::filesystem::absolute(machine), path("omi.npz"));
+  for (const auto& [text, message] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"357-392:4,19\nnonsense\n", "omi.interpretation.txt:2: found 'nonsense'"},
+           {"357-392:4,\n", "found '357-392:4,'"},
+           {"357-392:4,20\n", "found metric 20, allowed each once from 1 to 19"},
+           {"357-392:0\n", "found metric 0"},
+           {"357-392:4,4\n", "found metric 4"},
+           {"358-392:4\n", "explained at row 358, where none begins"}}) {
+    write("omi.interpretation.txt", text);
+    const Outcome outcome =
+        run("evaluate --protocol series --data " + path("omi.npz") + " --out " + path("m.csv"));
+    EXPECT_EQ(outcome.status, 2) << text;
+    EXPECT_THAT(outcome.err, HasSubstr(message)) << text;
+  }
 }
 
 }  // namespace
