@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "engine/calibrate/pareto.hpp"
 #include "engine/calibrate/trim.hpp"
 #include "kernels/sort/sort.hpp"
+#include "kernels/sort/sort_key.hpp"
 
 namespace lanner::engine {
 
@@ -32,6 +34,30 @@ tail::Calibration calibrate(Device& device, std::span<const float> scores, const
   if (options.extrapolate) calibration.pareto = fit_pareto(sorted, about);
   if (report) *report = {scores.size(), trim.trimmed(), about};
   return calibration;
+}
+
+// p-values fall as scores rise, so that it is found by halving.
+float least_score(Device& device, const tail::Calibration& calibration, double p_value) {
+  const auto resident = tail::make_tail(device, calibration);
+  Stream stream = device.stream();
+  const auto reached = [&](std::uint32_t key) {
+    const float score = sort::value_of(key);
+    double p = 1;
+    std::uint8_t extrapolated = 0;
+    tail::p_values(stream, *resident, {&score, 1}, {&p, 1}, {&extrapolated, 1});
+    return p <= p_value;
+  };
+  std::uint32_t least = sort::key_of(std::numeric_limits<float>::lowest());
+  std::uint32_t most = sort::key_of(std::numeric_limits<float>::max());
+  if (!reached(most)) return std::numeric_limits<float>::infinity();
+  while (least < most) {
+    const std::uint32_t middle = least + (most - least) / 2;
+    if (reached(middle))
+      most = middle;
+    else
+      least = middle + 1;
+  }
+  return sort::value_of(least);
 }
 
 double least_p_value(const tail::Calibration& calibration) {

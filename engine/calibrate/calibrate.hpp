@@ -29,6 +29,9 @@ struct CalibrationReport {
 tail::Calibration calibrate(Device&, std::span<const float> scores, const CalibrationOptions&,
                             CalibrationReport* = nullptr);
 
+/// The least score whose p-value is at most `p_value`; infinite where there is none. On the cpu backend.
+float least_score(Device&, const tail::Calibration&, double p_value);
+
 /// Below which no p-value is: 1 / (n + 1), or 0 with an extrapolated tail.
 double least_p_value(const tail::Calibration&);
 

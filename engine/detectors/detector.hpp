@@ -40,6 +40,9 @@ class Fitted {
   virtual std::size_t width() const = 0;
   virtual std::unique_ptr<Scorer> resident(Device&) const = 0;
   virtual void save(TensorWriter&) const = 0;
+  /// The training rows that the method keeps, each distinct one once; empty where it keeps none, or not as
+  /// they were.
+  virtual Rows reference_rows() const { return {}; }
   /// Scores of the rows it was fitted on, each scored as if it had not been (leave-one-out), in their order,
   /// where the method can give them cheaply; empty otherwise.
   virtual std::vector<float> leave_one_out_scores(Device&) const { return {}; }

@@ -106,6 +106,13 @@ class FeaturePlan {
   std::span<const FeatureSpec> specs() const;
   std::size_t width() const;
   std::span<const std::string> column_names() const;
+  /// Whether a column is a number that could have been another while all else stays: not one of a category's,
+  /// nor a half of a time of the day or the week.
+  bool stands_alone(std::size_t column) const;
+  /// A column's value as people know it: without the scale, and without the logarithm that log1p took.
+  double natural(std::size_t column, float value) const;
+  /// The way back, as transform computes it.
+  float from_natural(std::size_t column, double value) const;
   /// No scaling and no state: rows are the dense values themselves (a fast path).
   bool is_identity() const;
   bool has_windows() const;

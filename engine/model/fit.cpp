@@ -1,10 +1,12 @@
 // Fitting: features, the seeded split, the detector, the calibration.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <set>
 
 #include "engine/choose/choose.hpp"
+#include "engine/features/scaling.hpp"
 #include "engine/model/model.hpp"
 #include "engine/model/parts.hpp"
 #include "engine/model/shuffle.hpp"
@@ -151,6 +153,8 @@ class Fitting {
     return detector_.fit({device_, rows, settings_, seed_, part_of(progress_, from, to), gpu_});
   }
 
+  std::uint64_t seed() const { return seed_; }
+
   std::vector<float> scores(const Fitted& fitted, Rows rows, double from, double to) const {
     return scores_of(device_, fitted, rows, part_of(progress_, from, to));
   }
@@ -191,7 +195,30 @@ struct Calibrated {
   std::string how;
   std::shared_ptr<const DriftReference> drift;
   std::vector<std::size_t> records;  // which record each score is of
+  Examples examples;
 };
+
+// Rows that a feature's spread is learned from; of them, those that are kept, fewer of wide ones.
+constexpr std::size_t spread_rows_most = 4096, kept_rows_most = 256, kept_rows_least = 16,
+                      kept_values_most = std::size_t{1} << 18;
+
+Examples examples_of(Rows rows, const Fitted& fitted, std::uint64_t seed) {
+  std::vector<std::size_t> chosen = shuffled(rows.count, seed);
+  chosen.resize(std::min(chosen.size(), spread_rows_most));
+  Examples examples;
+  std::vector<double> values(chosen.size());
+  for (std::size_t j = 0; j < rows.width; ++j) {
+    for (std::size_t i = 0; i < chosen.size(); ++i) values[i] = static_cast<double>(rows.row(chosen[i])[j]);
+    const double spread = learn_scaling(Scale::robust, values).divisor;
+    examples.spread.push_back(static_cast<float>(
+        std::clamp<double>(spread, std::numeric_limits<float>::min(), std::numeric_limits<float>::max())));
+  }
+  if (fitted.reference_rows().count > 0) return examples;
+  chosen.resize(
+      std::min(chosen.size(), std::clamp(kept_values_most / rows.width, kept_rows_least, kept_rows_most)));
+  examples.rows = chosen_rows(rows, chosen).values;
+  return examples;
+}
 
 // What a watch for drift can look at: time goes on and windows overlap, so that features of either change
 // from event to event without any drift.
@@ -240,7 +267,9 @@ Calibrated fit_and_hold_out(const Fitting& fitting, const Parts& parts,
   auto fitted = fitting.fit(parts.training.view(), 0.1, 0.85);
   auto scores = fitting.scores(*fitted, parts.calibration.view(), 0.85, 0.95);
   auto drift = drift_of(parts.calibration.view(), scores, watched);
-  return {std::move(fitted), std::move(scores), "held out", std::move(drift), parts.calibration_records};
+  Examples examples = examples_of(parts.calibration.view(), *fitted, fitting.seed());
+  return {std::move(fitted), std::move(scores),         "held out",
+          std::move(drift),  parts.calibration_records, std::move(examples)};
 }
 
 Calibrated fit_and_cross(Device& device, const Fitting& fitting, const AcceptedRows& accepted,
@@ -256,7 +285,9 @@ Calibrated fit_and_cross(Device& device, const Fitting& fitting, const AcceptedR
     how = std::to_string(std::min(folds, rows.count)) + " folds";
   }
   auto drift = drift_of(rows, scores, watched);
-  return {std::move(fitted), std::move(scores), std::move(how), std::move(drift), accepted.records};
+  Examples examples = examples_of(rows, *fitted, fitting.seed());
+  return {std::move(fitted), std::move(scores), std::move(how),
+          std::move(drift),  accepted.records,  std::move(examples)};
 }
 
 // The field of text that says the segment; none: the entity. Throws InvalidSettings where it is neither.
@@ -402,7 +433,9 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
   const std::vector<std::uint32_t> watched = watched_columns(plan);
   Calibrated result;
   if (none) {
-    result = {fitting.fit(rows.matrix.view(), 0.1, 0.95), {}, "none", nullptr, {}};
+    auto fitted = fitting.fit(rows.matrix.view(), 0.1, 0.95);
+    Examples examples = examples_of(rows.matrix.view(), *fitted, options.seed);
+    result = {std::move(fitted), {}, "none", nullptr, {}, std::move(examples)};
   } else if (cross) {
     result = fit_and_cross(device, fitting, rows, watched);
   } else {
@@ -451,8 +484,9 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
     provenance["rows_trimmed"] = std::to_string(trimmed);
     provenance["tail"] = about;
   }
-  auto model = from_bytes(model_bytes({options.name, fittable.detector, fittable.settings, plan,
-                                       result.fitted, calibration, segments, result.drift, provenance}));
+  auto model =
+      from_bytes(model_bytes({options.name, fittable.detector, fittable.settings, plan, result.fitted,
+                              calibration, segments, result.drift, result.examples, provenance}));
   if (progress) progress(1, "done");
   return model;
 }

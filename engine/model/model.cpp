@@ -125,6 +125,28 @@ void write_drift(TensorWriter& writer, const DriftReference& drift) {
   writer.add("drift.ties", shape, std::span<const std::uint32_t>(drift.edges.ties));
 }
 
+std::shared_ptr<const Examples> read_examples(const TensorReader& reader, std::size_t width) {
+  auto examples = std::make_shared<Examples>();
+  const auto finite = [](float value) { return std::isfinite(value); };
+  examples->spread = reader.floats("examples.spread");
+  if (examples->spread.size() != width ||
+      !std::ranges::all_of(examples->spread, [&](float value) { return finite(value) && value > 0; }))
+    throw InvalidModel("examples.spread: found no positive number for every feature");
+  if (!reader.has("examples.rows")) return examples;
+  examples->rows = reader.floats("examples.rows");
+  const auto& shape = reader.shape("examples.rows");
+  if (shape.size() != 2 || shape[0] == 0 || shape[1] != width || !std::ranges::all_of(examples->rows, finite))
+    throw InvalidModel("examples.rows: found no finite rows of the model's features");
+  return examples;
+}
+
+void write_examples(TensorWriter& writer, const Examples& examples) {
+  const std::size_t width = examples.spread.size();
+  writer.add("examples.spread", {width}, std::span(examples.spread));
+  if (!examples.rows.empty())
+    writer.add("examples.rows", {examples.rows.size() / width, width}, std::span(examples.rows));
+}
+
 }  // namespace
 
 std::vector<std::byte> model_bytes(const ModelParts& parts) {
@@ -143,6 +165,7 @@ std::vector<std::byte> model_bytes(const ModelParts& parts) {
   }
   if (parts.segments) write_segments(writer, *parts.segments);
   if (parts.drift) write_drift(writer, *parts.drift);
+  write_examples(writer, parts.examples);
   parts.fitted->save(writer);
   return writer.bytes();
 }
@@ -187,6 +210,7 @@ std::shared_ptr<const Model> Model::from_bytes(std::vector<std::byte> bytes) {
     model->find_segment_field();
   }
   if (reader.has("drift.rows")) model->drift_ = read_drift(reader, model->features_->width());
+  if (reader.has("examples.spread")) model->examples_ = read_examples(reader, model->features_->width());
   model->provenance_ = read_map(reader, "lanner.provenance");
   return model;
 }

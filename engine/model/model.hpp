@@ -20,6 +20,16 @@
 
 namespace lanner::engine {
 
+/// Rows that explanations compare with: of those calibrated on, or without calibration of those fitted on.
+struct Examples {
+  /// [n, width] row-major, drawn by the fit's seed; none where the detector keeps rows of its own
+  /// (Fitted::reference_rows).
+  std::vector<float> rows;
+  /// [width] each feature's interquartile range over 1.349, its deviation where that is 0 (Scale::robust);
+  /// above 0.
+  std::vector<float> spread;
+};
+
 struct FitOptions {
   /// Of the catalogue, or `auto`: chosen from the rows that are fitted on (engine/choose/choose.hpp). The
   /// model is then that detector's, and its provenance has the reasons under `auto`.
@@ -82,6 +92,8 @@ class Model {
   /// What a stream is watched against; null without calibration, with few calibration rows, and in files of
   /// earlier versions.
   const std::shared_ptr<const DriftReference>& drift() const { return drift_; }
+  /// Null in files of earlier versions.
+  const std::shared_ptr<const Examples>& examples() const { return examples_; }
 
   /// What `lanner inspect` shows beside the above: rows fitted on, refused, calibrated on, trimmed, seed, ...
   const std::map<std::string, std::string>& provenance() const { return provenance_; }
@@ -99,6 +111,7 @@ class Model {
   std::optional<SegmentCalibrations> segments_;
   std::optional<std::size_t> segment_field_;  ///< in the schema; none: the entity
   std::shared_ptr<const DriftReference> drift_;
+  std::shared_ptr<const Examples> examples_;
   std::map<std::string, std::string> provenance_;
   std::vector<std::byte> bytes_;
 };

@@ -20,6 +20,7 @@ struct ModelParts {
   std::optional<tail::Calibration> calibration;
   std::optional<SegmentCalibrations> segments;
   std::shared_ptr<const DriftReference> drift;  ///< null: none
+  const Examples& examples;
   std::map<std::string, std::string> provenance;
 };
 

@@ -22,6 +22,7 @@ class Model final : public Fitted {
   std::size_t width() const override { return references_->width; }
   std::unique_ptr<Scorer> resident(Device&) const override;
   void save(TensorWriter&) const override;
+  Rows reference_rows() const override { return references_->view(); }
   std::vector<float> leave_one_out_scores(Device&) const override;
 
  private:

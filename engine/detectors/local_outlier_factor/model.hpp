@@ -27,6 +27,7 @@ class Model final : public Fitted {
   std::size_t width() const override { return learned_->references.width; }
   std::unique_ptr<Scorer> resident(Device&) const override;
   void save(TensorWriter&) const override;
+  Rows reference_rows() const override { return learned_->references.view(); }
   /// A row that occurred once is scored without itself, and one that occurred w > 1 times against w - 1 of
   /// them. The other rows' densities stay as they were fitted (as in the original paper's factors of the
   /// training rows).
