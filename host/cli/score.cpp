@@ -15,12 +15,13 @@
 #include "host/cli/commands.hpp"
 #include "host/cli/options.hpp"
 #include "host/cli/progress_line.hpp"
+#include "host/cli/score_explanations.hpp"
 
 namespace lanner::host {
 namespace {
 
 struct ScoreArguments {
-  std::string model, data, out, device = "cpu";
+  std::string model, data, out, explain, device = "cpu";
   std::optional<double> false_alarm_rate, false_alarms_per_day, false_discovery_rate;
   ReadOptions columns;
 };
@@ -203,6 +204,9 @@ int score(const ScoreArguments& arguments) {
               << "): p-values are not guaranteed; calibrate on recent data\n";
   }
   write_scores(arguments.out, scored.score, scored.p_value, scored.threshold, scored.flag);
+  if (!arguments.explain.empty())
+    write_explanations(arguments.explain, model, records,
+                       {scored.score, scored.p_value, scored.threshold, scored.flag});
   std::size_t flagged = 0, refused = 0;
   for (std::uint8_t flag : scored.flag) {
     flagged += flag & engine::flag_anomalous;
@@ -221,6 +225,8 @@ void add_score(CLI::App& app, Action& chosen) {
   command->add_option("--model", arguments->model, "The model file")->required();
   command->add_option("--data", arguments->data, "Rows: .csv, .npy, .npz, .arrow, .feather")->required();
   command->add_option("--out", arguments->out, "Scores: .csv, or .npy (structured)")->required();
+  command->add_option("--explain", arguments->explain,
+                      "Why rows were flagged, and what would have been normal: JSON, a line a flagged row");
   command
       ->add_option(
           "--device", arguments->device,
@@ -239,7 +245,8 @@ void add_score(CLI::App& app, Action& chosen) {
       ->excludes(rate)
       ->excludes(day);
   add_column_options(*command, arguments->columns);
-  command->footer("Example: lanner score --model payments.lanner --data today.csv --out scores.csv");
+  command->footer(
+      "Example: lanner score --model payments.lanner --data today.csv --out scores.csv --explain why.jsonl");
   command->callback([&chosen, arguments] { chosen = [arguments] { return score(*arguments); }; });
 }
 

@@ -5,9 +5,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <random>
+}
+
+#include <map>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -145,6 +150,58 @@ TEST_F(CommandLine, SegmentsAreCalibratedEachByItsOwnRows) {
   EXPECT_LT(flagged[1], 110);
   EXPECT_THAT(run("fit --data " + data + " --set segment=shp --out x").err,
               HasSubstr("segment: found 'shp', allowed a field of text or the entity: none, shop, note"));
+}
+
+TEST_F(CommandLine, ExplainsWhatItFlags) {
+  const std::string fresh = rows(300, "fresh.csv", "0,50\n40,-90\n");
+  ASSERT_EQ(run("fit --data " + rows(4000) +
+                " --detector nearest_neighbours --set k=10 scale=standard --out " + path("m.lanner"))
+                .status,
+            0);
+  const Outcome score = run("score --model " + path("m.lanner") + " --data " + fresh + " --out " +
+                            path("s.csv") + " --explain " + path("why.jsonl"));
+  ASSERT_EQ(score.status, 0) << score.err;
+  std::ifstream lines(path("why.jsonl"));
+  std::map<std::size_t, nlohmann::json> why;
+  for (std::string line; std::getline(lines, line);) {
+    const auto json = nlohmann::json::parse(line);
+    why[json["row"]] = json;
+  }
+  std::ifstream scores(path("s.csv"));
+  std::string line;
+  std::getline(scores, line);
+  for (std::size_t row = 0; std::getline(scores, line); ++row)
+    EXPECT_EQ(why.contains(row), std::atoi(line.substr(line.rfind(',') + 1).c_str()) % 2 == 1) << line;
+
+  const auto& far = why.at(300);
+  EXPECT_EQ(far["contributions"][0]["feature"], "b");
+  EXPECT_NEAR(far["contributions"][0]["value"].get<double>(), 50, 1e-4);
+  double sum = far["base"].get<double>();
+  for (const auto& part : far["contributions"]) sum += part["contribution"].get<double>();
+  EXPECT_NEAR(sum, far["score"].get<double>(), 1e-5 * sum);
+  EXPECT_LT(far["nearest_normal"]["score"], far["score"]);
+  EXPECT_NEAR(far["nearest_normal"]["values"]["b"].get<double>(), 0, 5) << "in the field's own unit";
+  EXPECT_EQ(far["counterfactual"]["feature"], "b");
+  EXPECT_TRUE(why.at(301)["counterfactual"].is_null()) << "no single feature can";
+
+  // The change, made in the file, is one that isn't flagged any more.
+  std::ostringstream changed;
+  changed.precision(17);
+  changed << "a,b\n0," << far["counterfactual"]["instead"].get<double>() << "\n0,50\n";
+  ASSERT_EQ(run("score --model " + path("m.lanner") + " --data " + write("changed.csv", changed.str()) +
+                " --out " + path("c.csv"))
+                .status,
+            0);
+  std::ifstream again(path("c.csv"));
+  std::getline(again, line);
+  std::getline(again, line);
+  EXPECT_EQ(std::strtof(line.c_str(), nullptr), far["counterfactual"]["score"].get<float>());
+  EXPECT_EQ(std::atoi(line.substr(line.rfind(',') + 1).c_str()) & 1, 0) << line;
+
+  const Outcome nowhere = run("score --model " + path("m.lanner") + " --data " + fresh + " --out " +
+                              path("s.csv") + " --explain /nowhere/why.jsonl");
+  EXPECT_EQ(nowhere.status, 2);
+  EXPECT_THAT(nowhere.err, HasSubstr("--explain: found '/nowhere/why.jsonl'"));
 }
 
 TEST_F(CommandLine, SettingsFollowOneFlagOrEachTheirOwn) {

@@ -1,0 +1,149 @@
+#include "host/cli/score_explanations.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <numeric>
+#include <system_error>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "engine/calibrate/calibrate.hpp"
+#include "engine/calibrate/decide.hpp"
+#include "engine/explain/explainer.hpp"
+#include "host/cli/commands.hpp"
+#include "host/cli/progress_line.hpp"
+#include "kernels/arithmetic/environment.hpp"
+#include "kernels/device/device.hpp"
+
+namespace lanner::host {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t rows_a_piece = 8192;
+
+struct FlaggedRows {
+  std::vector<std::size_t> places;
+  std::vector<float> values;  // [places, width]
+};
+
+// All rows pass again: windows look back on those that aren't flagged.
+FlaggedRows flagged_rows(const engine::FeaturePlan& plan, const engine::Records& records,
+                         std::span<const std::uint8_t> flag) {
+  const std::size_t width = plan.width();
+  const auto state = plan.make_state();
+  std::vector<float> piece(std::min(rows_a_piece, records.count) * width);
+  std::vector<std::uint8_t> refused(rows_a_piece);
+  std::vector<engine::RowRefusal> reasons;
+  FlaggedRows rows;
+  for (std::size_t begin = 0; begin < records.count; begin += rows_a_piece) {
+    const std::size_t end = std::min(records.count, begin + rows_a_piece);
+    plan.transform(records, begin, end, state.get(), {piece.data(), end - begin, width, width}, refused,
+                   reasons);
+    for (std::size_t i = begin; i < end; ++i) {
+      if (!(flag[i] & engine::flag_anomalous)) continue;
+      rows.places.push_back(i);
+      const float* const row = piece.data() + (i - begin) * width;
+      rows.values.insert(rows.values.end(), row, row + width);
+    }
+  }
+  return rows;
+}
+
+// The highest score that a threshold doesn't flag; thresholds often stay what they were.
+class NormalMost {
+ public:
+  NormalMost(Device& device, const tail::Calibration& calibration)
+      : device_(device), calibration_(calibration) {}
+  float operator()(double threshold) {
+    if (threshold != threshold_) {
+      most_ = std::nextafter(engine::least_score(device_, calibration_, threshold),
+                             -std::numeric_limits<float>::infinity());
+      threshold_ = threshold;
+    }
+    return most_;
+  }
+
+ private:
+  Device& device_;
+  const tail::Calibration& calibration_;
+  double threshold_ = std::numeric_limits<double>::quiet_NaN();
+  float most_ = 0;
+};
+
+Json listed(const engine::FeaturePlan& plan, const float* row, std::span<const float> parts) {
+  std::vector<std::size_t> order(parts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return std::fabs(parts[a]) > std::fabs(parts[b]); });
+  Json list = Json::array();
+  for (const std::size_t j : order)
+    list.push_back({{"feature", plan.column_names()[j]},
+                    {"value", plan.natural(j, row[j])},
+                    {"contribution", parts[j]}});
+  return list;
+}
+
+Json json_of(const engine::FeaturePlan& plan, const std::optional<engine::NormalExample>& example) {
+  if (!example) return nullptr;
+  Json values = Json::object();
+  for (std::size_t j = 0; j < plan.width(); ++j)
+    values[plan.column_names()[j]] = plan.natural(j, example->row[j]);
+  return {{"distance", example->distance}, {"score", example->score}, {"values", std::move(values)}};
+}
+
+Json json_of(const engine::FeaturePlan& plan, const float* row,
+             const std::optional<engine::Counterfactual>& change) {
+  if (!change) return nullptr;
+  return {{"feature", plan.column_names()[change->column]},
+          {"value", plan.natural(change->column, row[change->column])},
+          {"instead", change->value},
+          {"spreads", change->size},
+          {"score", change->score}};
+}
+
+}  // namespace
+
+std::size_t write_explanations(const std::string& path, const std::shared_ptr<const engine::Model>& model,
+                               const engine::Records& records, const Decided& decided) {
+  const FloatEnvironment environment;
+  std::ofstream out(path);
+  if (!out) throw UsageError("--explain: found '" + path + "', allowed a path that can be written");
+  const engine::FeaturePlan& plan = model->features();
+  const FlaggedRows flagged = flagged_rows(plan, records, decided.flag);
+  if (flagged.places.empty()) return 0;
+  const auto device = Device::cpu();
+  const auto scorer = model->fitted().resident(*device);
+  engine::Explainer explainer(model, *device);
+  NormalMost normal_most(*device, *model->calibration());
+  auto workspace = device->array<std::byte>(scorer->workspace_bytes(1));
+  Stream stream = device->stream();
+  const std::size_t width = plan.width();
+  std::vector<float> parts(width);
+  ProgressLine line("explain");
+  for (std::size_t i = 0; i < flagged.places.size(); ++i) {
+    const std::size_t place = flagged.places[i];
+    const std::span<const float> row = std::span(flagged.values).subspan(i * width, width);
+    scorer->contributions(stream, {row.data(), 1, width, width}, workspace.span(),
+                          {parts.data(), 1, width, width});
+    const float most = normal_most(decided.threshold[place]);
+    const Json json{{"row", place},
+                    {"score", decided.score[place]},
+                    {"p_value", decided.p_value[place]},
+                    {"threshold", decided.threshold[place]},
+                    {"base", scorer->base()},
+                    {"contributions", listed(plan, row.data(), parts)},
+                    {"nearest_normal", json_of(plan, explainer.nearest_normal(row, most))},
+                    {"counterfactual", json_of(plan, row.data(), explainer.counterfactual(row, most))}};
+    out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+    line.show(static_cast<double>(i + 1) / static_cast<double>(flagged.places.size()),
+              std::to_string(i + 1) + " rows");
+  }
+  if (!out.flush()) throw std::system_error(EIO, std::generic_category(), path);
+  return flagged.places.size();
+}
+
+}  // namespace lanner::host
