@@ -37,6 +37,8 @@ TYPES = {
     "predict": ("X: ArrayLike | Any", "NDArray[np.int64]"),
     "p_value": ("X: ArrayLike | Any, return_extrapolated: bool = False", "Any"),
     "explain": ("X: ArrayLike | Any", "NDArray[np.float32]"),
+    "nearest_normal": ("X: ArrayLike | Any", "NDArray[np.float64]"),
+    "counterfactual": ("X: ArrayLike | Any", "list[Change | None]"),
     "save": ("path: str | PathLike[str]", "None"),
     "predict_proba": ("X: ArrayLike | Any, method: Literal['linear', 'unify'] = 'linear', "
                       "return_confidence: bool = False", "Any"),
@@ -108,6 +110,7 @@ def main(folder):
              "from . import _engine, plot as plot, pyod as pyod\n"
              "from .client import Client as Client, Subscriber as Subscriber\n\n__version__: str\n"
              "detectors: dict[str, type[Detector]]\n",
+             "class Change(NamedTuple):\n    feature: str\n    value: float\n    spreads: float\n    anomaly_score: float\n",
              "class Detector(OutlierMixin, BaseEstimator):",
              "    offset_: float\n    false_alarm_rate_: float\n    n_features_in_: int",
              "    feature_names_in_: NDArray[Any]\n    model_: _engine.Model",

@@ -9,7 +9,7 @@ reads a model file, lanner.pyod has PyOD's conventions, lanner.Client and lanner
 
 from . import _engine, _estimators, _parameters
 from ._engine import __version__
-from ._estimators import Auto, Detector, load
+from ._estimators import Auto, Change, Detector, load
 from ._series import MultivariateSeries, Series, SeriesScores
 
 detectors = {}
@@ -18,8 +18,8 @@ for _name, _class in _estimators.classes.items():
     for _as in (_class.__name__, *_parameters.aliases(_name)):
         globals()[_as] = _class
 
-__all__ = ["Auto", "Client", "Detector", "MultivariateSeries", "Series", "SeriesScores", "Subscriber", "__version__",
-           "detectors", "load", "plot", "pyod"] + sorted(
+__all__ = ["Auto", "Change", "Client", "Detector", "MultivariateSeries", "Series", "SeriesScores", "Subscriber",
+           "__version__", "detectors", "load", "plot", "pyod"] + sorted(
     {name for name, value in globals().items() if value in detectors.values() and not name.startswith("_")})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -36,6 +37,18 @@ explained_features_ : list of str
 model_ : lanner._engine.Model
     What was learned: `hash`, `provenance`, `settings`; what `save` writes.
 """
+
+
+class Change(NamedTuple):
+    """The change of one feature that makes a row normal."""
+
+    feature: str
+    value: float
+    """Instead of the row's, in the unit of the field."""
+    spreads: float
+    """The size of the change, in spreads of the feature."""
+    anomaly_score: float
+    """Of the row with it."""
 
 
 class Detector(OutlierMixin, BaseEstimator):
@@ -108,6 +121,30 @@ class Detector(OutlierMixin, BaseEstimator):
         with progress("explain", self.verbose) as tell:
             return self.model_.contributions(events, tell)
 
+    def nearest_normal(self, X):
+        """The nearest rows that predict says 1 of, float64 [n, len(explained_features_)], in the units of the fields:
+        of the training rows where the method keeps them, otherwise of a sample that the model keeps. NaN where none of
+        the nearest 64 is.
+
+        Distances are in spreads of the features (interquartile range over 1.349). Raises ValueError for a model file
+        that an earlier version wrote."""
+        check_is_fitted(self)
+        events = self._events(X)
+        with progress("explain", self.verbose) as tell:
+            return self.model_.nearest_normal(events, self._normal_most(), tell)[0]
+
+    def counterfactual(self, X):
+        """For each row the smallest change of one feature, in spreads of the features, that makes predict say 1: a list
+        of Change, or None where no single feature can, or nothing has to be changed.
+
+        A search by the scorer itself, up to some 6,000 scored rows for each: for a few rows. Raises ValueError for a
+        model file that an earlier version wrote."""
+        check_is_fitted(self)
+        events = self._events(X)
+        with progress("explain", self.verbose) as tell:
+            found = self.model_.counterfactuals(events, self._normal_most(), tell)
+        return [change and Change(*change) for change in found]
+
     @property
     def base_(self):
         check_is_fitted(self)
@@ -168,6 +205,11 @@ class Detector(OutlierMixin, BaseEstimator):
             raise ValueError(f"false_alarm_rate: found {rate!r}, allowed at least {1 / (n + 1):.3g}, the smallest "
                              f"p-value that {n} calibration rows support, or auto")
         return np.float32(least)
+
+    def _normal_most(self):
+        # offset_ may lie between two floats: the highest score that isn't below 0.
+        most = np.float32(-self.offset_)
+        return most if most <= -self.offset_ else np.nextafter(most, np.float32(-np.inf))
 
     def _scores(self, model, events):
         return model.score(events, self.device)[0]

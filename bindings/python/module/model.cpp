@@ -8,11 +8,13 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <limits>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -22,10 +24,11 @@
 #include "bindings/python/module/devices.hpp"
 #include "bindings/python/module/events.hpp"
 #include "bindings/python/module/progress.hpp"
+#include "engine/calibrate/calibrate.hpp"
+#include "engine/explain/explainer.hpp"
 #include "engine/model/model.hpp"
 #include "engine/model/round_trip.hpp"
 #include "kernels/arithmetic/environment.hpp"
-#include "kernels/tail/tail.hpp"
 
 namespace nb = nanobind;
 
@@ -145,38 +148,28 @@ std::vector<float> contributions(const Resident& resident, const engine::Records
   return out;
 }
 
-// Floats in their order as integers in theirs.
-float float_at(std::int32_t place) {
-  return std::bit_cast<float>(place >= 0 ? place : std::numeric_limits<std::int32_t>::min() - place);
-}
-std::int32_t place_of(float value) {
-  const auto bits = std::bit_cast<std::int32_t>(value);
-  return bits >= 0 ? bits : std::numeric_limits<std::int32_t>::min() - bits;
-}
+struct Explaining {
+  std::shared_ptr<Device> device;
+  engine::Explainer explainer;
+};
 
-// p-values fall as scores rise, so that the least score with p <= rate is found by halving.
-float least_score(Device& device, const tail::Calibration& calibration, double rate) {
+// Of every row that isn't normal what would be, a row at a time.
+template <class Explanation>
+std::vector<std::optional<Explanation>> explanations(
+    const engine::FeaturePlan& plan, Explaining& explaining, const engine::Records& records,
+    const engine::Progress& progress,
+    std::optional<Explanation> (engine::Explainer::*explain)(std::span<const float>, float),
+    float normal_most) {
   const FloatEnvironment environment;
-  const auto resident = tail::make_tail(device, calibration);
-  Stream stream = device.stream();
-  const auto reached = [&](std::int32_t place) {
-    const float score = float_at(place);
-    double p_value = 1;
-    std::uint8_t extrapolated = 0;
-    tail::p_values(stream, *resident, {&score, 1}, {&p_value, 1}, {&extrapolated, 1});
-    return p_value <= rate;
-  };
-  std::int64_t least = place_of(std::numeric_limits<float>::lowest());
-  std::int64_t most = place_of(std::numeric_limits<float>::max());
-  if (!reached(static_cast<std::int32_t>(most))) return std::numeric_limits<float>::infinity();
-  while (least < most) {
-    const std::int64_t middle = least + (most - least) / 2;
-    if (reached(static_cast<std::int32_t>(middle)))
-      most = middle;
-    else
-      least = middle + 1;
-  }
-  return float_at(static_cast<std::int32_t>(least));
+  std::vector<std::optional<Explanation>> out(records.count);
+  Pieces pieces(plan, records, *explaining.device, rows_a_piece);
+  for (Rows rows; pieces.next(rows);)
+    for (std::size_t i = 0; i < rows.count; ++i) {
+      const std::size_t place = pieces.begin() + i;
+      out[place] = (explaining.explainer.*explain)({rows.row(i), rows.width}, normal_most);
+      progress(static_cast<double>(place + 1) / static_cast<double>(records.count), "explain");
+    }
+  return out;
 }
 
 class Model {
@@ -240,6 +233,32 @@ class Model {
     }
     return to_numpy<Table<float>>(std::move(parts), {events.count(), model_->features().width()});
   }
+  // Values as people know them, NaN where there is none; distances in spreads.
+  nb::tuple nearest_normal(const Events& events, float normal_most, const nb::object& progress) {
+    const auto found = explained(&engine::Explainer::nearest_normal, events, normal_most, progress);
+    const engine::FeaturePlan& plan = model_->features();
+    std::vector<double> values(found.size() * plan.width(), std::numeric_limits<double>::quiet_NaN());
+    std::vector<double> distances(found.size(), std::numeric_limits<double>::quiet_NaN());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (!found[i]) continue;
+      distances[i] = found[i]->distance;
+      for (std::size_t j = 0; j < plan.width(); ++j)
+        values[i * plan.width() + j] = plan.natural(j, found[i]->row[j]);
+    }
+    return nb::make_tuple(to_numpy<Table<double>>(std::move(values), {found.size(), plan.width()}),
+                          to_numpy(std::move(distances)));
+  }
+  nb::list counterfactuals(const Events& events, float normal_most, const nb::object& progress) {
+    nb::list changes;
+    for (const auto& change : explained(&engine::Explainer::counterfactual, events, normal_most, progress)) {
+      if (change)
+        changes.append(nb::make_tuple(model_->features().column_names()[change->column], change->value,
+                                      change->size, change->score));
+      else
+        changes.append(nb::none());
+    }
+    return changes;
+  }
   float base() { return resident("cpu")->scorer.scorer().base(); }
   Vector<float> leave_one_out_scores() const {
     const auto cpu = device_named("cpu");
@@ -253,10 +272,26 @@ class Model {
   }
   float least_score(double rate) const {
     if (!model_->calibration()) return std::numeric_limits<float>::infinity();
-    return python::least_score(*device_named("cpu"), *model_->calibration(), rate);
+    const FloatEnvironment environment;
+    return engine::least_score(*device_named("cpu"), *model_->calibration(), rate);
   }
 
  private:
+  template <class Explanation>
+  std::vector<std::optional<Explanation>> explained(
+      std::optional<Explanation> (engine::Explainer::*explain)(std::span<const float>, float),
+      const Events& events, float normal_most, const nb::object& progress) {
+    nb::gil_scoped_release release;
+    const std::scoped_lock lock(*explaining_guard_);
+    if (!explaining_) {
+      const FloatEnvironment environment;
+      const auto cpu = device_named("cpu");
+      explaining_.reset(new Explaining{cpu, {model_, *cpu}});
+    }
+    return explanations(model_->features(), *explaining_, events.records(), progress_to(progress), explain,
+                        normal_most);
+  }
+
   std::shared_ptr<const Resident> resident(const std::string& name) {
     auto device = device_named(name);
     if (const auto& found = residents_[name]; found && found->device == device) return found;
@@ -271,6 +306,8 @@ class Model {
 
   std::shared_ptr<const engine::Model> model_;
   std::map<std::string, std::shared_ptr<const Resident>> residents_;  // by device; the GIL guards it
+  std::shared_ptr<Explaining> explaining_;
+  std::shared_ptr<std::mutex> explaining_guard_ = std::make_shared<std::mutex>();
 };
 
 std::vector<std::pair<std::string, std::string>> fields_of(const Model& model) {
@@ -308,6 +345,11 @@ void add_model(nb::module_& module) {
            "scores float32 [n], p-values float64 [n], extrapolated uint8 [n].")
       .def("contributions", &Model::contributions, nb::arg("events"), nb::arg("progress").none() = nb::none(),
            "float32 [n, width].")
+      .def("nearest_normal", &Model::nearest_normal, nb::arg("events"), nb::arg("normal_most"),
+           nb::arg("progress").none() = nb::none(),
+           "The nearest rows with scores of at most `normal_most`: values float64 [n, width], distances [n].")
+      .def("counterfactuals", &Model::counterfactuals, nb::arg("events"), nb::arg("normal_most"),
+           nb::arg("progress").none() = nb::none(), "A list of (column, value, spreads, score), or None.")
       .def("base", &Model::base, "What contributions are added to, to make a score.")
       .def("leave_one_out_scores", &Model::leave_one_out_scores,
            "Of the rows fitted on, float32 [n]; empty where the method has none.")
