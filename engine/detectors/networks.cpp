@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -64,66 +65,92 @@ class ReconstructionScorer final : public Scorer {
   std::shared_ptr<const mlp::ResidentNetwork> network_;
 };
 
+// The way back through the one layer of a network that has neither activation nor biases.
+mlp::Network transposed(const mlp::Layer& layer) {
+  mlp::Layer back{layer.outputs, layer.inputs, std::vector<float>(layer.weight.size()),
+                  std::vector<float>(layer.inputs), mlp::Activation::identity};
+  for (std::size_t o = 0; o < layer.outputs; ++o)
+    for (std::size_t j = 0; j < layer.inputs; ++j)
+      back.weight[j * layer.outputs + o] = layer.weight[o * layer.inputs + j];
+  return {{std::move(back)}};
+}
+
 class SquaredLengthScorer final : public Scorer {
  public:
   SquaredLengthScorer(Device& device, std::shared_ptr<const mlp::Network> network)
-      : threads_(device.threads()),
-        plain_(std::move(network)),
-        network_(mlp::make_resident(device, *plain_)) {}
+      : plain_(std::move(network)),
+        network_(mlp::make_resident(device, *plain_)),
+        back_(mlp::make_resident(device, transposed(plain_->layers.front()))) {}
 
   std::size_t width() const override { return network_->inputs(); }
   float base() const override { return 0; }
   std::size_t workspace_bytes(std::size_t rows_max) const override {
-    return workspace_alignment + piece_bytes<float>(rows_max) + piece_bytes<double>(threads_ * width()) +
-           network_->workspace_bytes(rows_max);
+    const std::size_t block = std::min(rows_max, explained_block);
+    const std::size_t explained = piece_bytes<float>(block) + piece_bytes<float>(block * outputs()) +
+                                  piece_bytes<float>(block * width()) +
+                                  std::max(network_->workspace_bytes(block), back_->workspace_bytes(block));
+    return workspace_alignment + std::max(network_->workspace_bytes(rows_max), explained);
   }
 
   void score(Stream& stream, Rows rows, std::span<std::byte> workspace,
              std::span<float> scores) const override {
     check_scores(rows, width(), scores);
-    if (rows.count > 0) mlp::squared_length(stream, *network_, rows, workspace, scores.first(rows.count));
+    if (rows.count > 0)
+      mlp::squared_length(stream, *network_, rows, WorkspacePieces(workspace).rest(),
+                          scores.first(rows.count));
   }
 
   void contributions(Stream& stream, Rows rows, std::span<std::byte> workspace,
                      MutableRows out) const override {
     check_contributions(rows, width(), out);
-    if (rows.count == 0) return;
-    WorkspacePieces pieces(workspace);
-    const std::span<float> scores = pieces.take<float>(rows.count);
-    const std::span<double> parts = pieces.take<double>(threads_ * width());
-    mlp::squared_length(stream, *network_, rows, pieces.rest(), scores);
-    auto task = [&](std::size_t first, std::size_t last, unsigned worker) {
-      for (std::size_t i = first; i < last; ++i)
-        split(rows.row(i), scores[i], parts.subspan(worker * width(), width()), out.row(i));
-    };
-    stream.for_range(rows.count, 1, task);
+    for (std::size_t begin = 0; begin < rows.count; begin += explained_block) {
+      const Rows part = rows.slice(begin, std::min(begin + explained_block, rows.count));
+      explain(stream, part, workspace, {out.row(begin), part.count, width(), out.stride});
+    }
   }
 
  private:
-  void split(const float* row, float score, std::span<double> parts, float* out) const {
-    const mlp::Layer& layer = plain_->layers.front();
-    std::fill(parts.begin(), parts.end(), 0.0);
-    for (std::size_t o = 0; o < layer.outputs; ++o) {
-      const float* weight = layer.weight.data() + o * layer.inputs;
-      double y = 0;
-      for (std::size_t j = 0; j < layer.inputs; ++j)
-        y = fma(static_cast<double>(weight[j]), static_cast<double>(standardised(plain_->input, j, row[j])),
-                y);
-      for (std::size_t j = 0; j < layer.inputs; ++j)
-        parts[j] = fma(y, static_cast<double>(weight[j]), parts[j]);
-    }
-    double sum = 0;
-    for (std::size_t j = 0; j < layer.inputs; ++j) {
-      parts[j] *= static_cast<double>(standardised(plain_->input, j, row[j]));
-      sum += parts[j];
-    }
-    const double scale = sum > 0 ? static_cast<double>(score) / sum : 0;
-    for (std::size_t j = 0; j < layer.inputs; ++j) out[j] = finite_float(parts[j] * scale);
+  // Explained together: bounds the workspace, whatever the batch.
+  static constexpr std::size_t explained_block = 64;
+
+  std::size_t outputs() const { return network_->outputs(); }
+
+  void explain(Stream& stream, Rows rows, std::span<std::byte> workspace, MutableRows out) const {
+    WorkspacePieces pieces(workspace);
+    const std::span<float> scores = pieces.take<float>(rows.count);
+    const std::span<float> forward = pieces.take<float>(rows.count * outputs());
+    const std::span<float> back = pieces.take<float>(rows.count * width());
+    const std::span<std::byte> rest = pieces.rest();
+    mlp::squared_length(stream, *network_, rows, rest, scores);
+    mlp::forward(stream, *network_, rows, rest, {forward.data(), rows.count, outputs(), outputs()});
+    mlp::forward(stream, *back_, {forward.data(), rows.count, outputs(), outputs()}, rest,
+                 {back.data(), rows.count, width(), width()});
+    for (std::size_t i = 0; i < rows.count; ++i)
+      split(rows.row(i), scores[i], back.data() + i * width(), out.row(i));
   }
 
-  std::size_t threads_;
+  void split(const float* row, float score, const float* back, float* out) const {
+    constexpr double largest = std::numeric_limits<float>::max();
+    // Sums of four, so that an addition needn't wait for the last one.
+    double sums[4] = {}, sizes[4] = {};
+    for (std::size_t j = 0; j < width(); ++j) {
+      const double part =
+          static_cast<double>(standardised(plain_->input, j, row[j])) * static_cast<double>(back[j]);
+      sums[j % 4] += part;
+      sizes[j % 4] += absolute(part);
+      out[j] = static_cast<float>(minimum(maximum(part, -largest), largest));
+    }
+    const double sum = sums[0] + sums[1] + sums[2] + sums[3];
+    const double size = sizes[0] + sizes[1] + sizes[2] + sizes[3];
+    const double left = size > 0 ? (static_cast<double>(score) - sum) / size : 0;
+    for (std::size_t j = 0; j < width(); ++j) {
+      const double part = static_cast<double>(out[j]);
+      out[j] = static_cast<float>(minimum(maximum(part + left * absolute(part), -largest), largest));
+    }
+  }
+
   std::shared_ptr<const mlp::Network> plain_;
-  std::shared_ptr<const mlp::ResidentNetwork> network_;
+  std::shared_ptr<const mlp::ResidentNetwork> network_, back_;
 };
 
 }  // namespace

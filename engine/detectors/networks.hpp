@@ -34,8 +34,9 @@ class Reconstruction final : public Fitted {
 /// Scores a row by the squared length of y = A x: a squared Mahalanobis distance where A'A is the inverse of
 /// a covariance.
 ///
-/// Contributions: x[j] (A'y)[j], whose sum is y'y; in float64, scaled to the score as it was rounded; the
-/// base is 0. A feature that makes the row less far than its others alone would has a negative one.
+/// Contributions: x[j] (A'y)[j], whose sum is y'y; A'y by the same float32 chains as y. What is left by
+/// rounding is shared out by size; the base is 0. A feature that makes the row less far than its others alone
+/// would has a negative one.
 class SquaredLength final : public Fitted {
  public:
   /// One layer without activation and with biases of zero, a standardisation. Throws InvalidModel.
