@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string_view>
 
 #include "kernels/arithmetic/environment.hpp"
 #include "tests/engine/model/models.hpp"
@@ -225,6 +226,13 @@ TEST(Explainer, AnExplanationNeedsExamplesAndARowOfTheModelsWidth) {
   const FloatEnvironment environment;
   const auto device = Device::cpu();
   const auto model = testing::fit(usual(200, 3), testing::options_of("histogram", {}));
+  std::vector<std::byte> earlier = model->bytes();
+  const std::string_view name = "\"examples.spread\":";
+  const auto same = [](std::byte byte, char letter) { return byte == static_cast<std::byte>(letter); };
+  const auto at = std::search(earlier.begin(), earlier.end(), name.begin(), name.end(), same);
+  ASSERT_NE(at, earlier.end());
+  *(at + 1) = std::byte{'E'};
+  EXPECT_THROW(Explainer(Model::from_bytes(earlier), *device), std::invalid_argument);
   Explainer explainer(model, *device);
   const std::vector<float> narrow(width - 1);
   EXPECT_THROW(explainer.nearest_normal(narrow, 1), std::invalid_argument);

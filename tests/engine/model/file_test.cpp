@@ -116,6 +116,30 @@ TEST(ModelFile, ADriftReferenceThatIsNoneIsRefused) {
               HasSubstr("drift.ties"));
 }
 
+TEST(ModelFile, ExamplesThatAreNoneAreRefused) {
+  const auto model = fit(normal_rows(400, 2, 1), options_of("histogram", {}));
+  ASSERT_TRUE(model->examples());
+  const Examples& examples = *model->examples();
+  ASSERT_EQ(examples.spread.size(), 2u);
+  ASSERT_EQ(examples.rows.size(), 2 * 80u) << "all rows that were calibrated on";
+  for (const float wrong :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    std::vector<float> rows = examples.rows, spread = examples.spread;
+    rows.back() = spread.back() = wrong;
+    EXPECT_THAT(reason(replaced(model->bytes(), text_of(examples.rows), text_of(rows))),
+                HasSubstr("examples.rows: found no finite rows"));
+    EXPECT_THAT(reason(replaced(model->bytes(), text_of(examples.spread), text_of(spread))),
+                HasSubstr("examples.spread: found no positive number"));
+  }
+  EXPECT_THAT(reason(replaced(model->bytes(), text_of(examples.spread), text_of({0.0f, 1.0f}))),
+              HasSubstr("examples.spread: found no positive number"));
+  const auto kept = fit(normal_rows(400, 2, 1), options_of("nearest_neighbours", {}));
+  EXPECT_TRUE(kept->examples()->rows.empty()) << "the detector has them";
+  // As an earlier version wrote it.
+  EXPECT_FALSE(Model::from_bytes(replaced(model->bytes(), "\"examples.spread\":", "\"examples.sprout\":"))
+                   ->examples());
+}
+
 // Windows overlap and time goes on without any drift.
 TEST(ModelFile, WhatIsWatchedForDrift) {
   const auto reference = [](const Given& given, std::size_t rows) {
