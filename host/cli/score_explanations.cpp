@@ -4,8 +4,10 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -53,25 +55,30 @@ FlaggedRows flagged_rows(const engine::FeaturePlan& plan, const engine::Records&
   return rows;
 }
 
-// The highest score that a threshold doesn't flag; thresholds often stay what they were.
+// The highest score of a record that a threshold doesn't flag, by the calibration of the record's segment.
+// Thresholds often stay what they were.
 class NormalMost {
  public:
-  NormalMost(Device& device, const tail::Calibration& calibration)
-      : device_(device), calibration_(calibration) {}
-  float operator()(double threshold) {
-    if (threshold != threshold_) {
-      most_ = std::nextafter(engine::least_score(device_, calibration_, threshold),
-                             -std::numeric_limits<float>::infinity());
-      threshold_ = threshold;
+  NormalMost(Device& device, const engine::Model& model, const engine::Records& records)
+      : device_(device), model_(model), records_(records) {}
+  float operator()(std::size_t place, double threshold) {
+    std::uint32_t segment = 0;
+    model_.segments_of(records_, place, place + 1, std::span(&segment, 1));
+    const auto [found, unknown] = most_.try_emplace({segment, threshold}, 0.0f);
+    if (unknown) {
+      const tail::Calibration& calibration =
+          segment == 0 ? *model_.calibration() : model_.segments()->own[segment - 1];
+      found->second = std::nextafter(engine::least_score(device_, calibration, threshold),
+                                     -std::numeric_limits<float>::infinity());
     }
-    return most_;
+    return found->second;
   }
 
  private:
   Device& device_;
-  const tail::Calibration& calibration_;
-  double threshold_ = std::numeric_limits<double>::quiet_NaN();
-  float most_ = 0;
+  const engine::Model& model_;
+  const engine::Records& records_;
+  std::map<std::pair<std::uint32_t, double>, float> most_;
 };
 
 Json listed(const engine::FeaturePlan& plan, const float* row, std::span<const float> parts) {
@@ -118,7 +125,7 @@ std::size_t write_explanations(const std::string& path, const std::shared_ptr<co
   const auto device = Device::cpu();
   const auto scorer = model->fitted().resident(*device);
   engine::Explainer explainer(model, *device);
-  NormalMost normal_most(*device, *model->calibration());
+  NormalMost normal_most(*device, *model, records);
   auto workspace = device->array<std::byte>(scorer->workspace_bytes(1));
   Stream stream = device->stream();
   const std::size_t width = plan.width();
@@ -129,7 +136,7 @@ std::size_t write_explanations(const std::string& path, const std::shared_ptr<co
     const std::span<const float> row = std::span(flagged.values).subspan(i * width, width);
     scorer->contributions(stream, {row.data(), 1, width, width}, workspace.span(),
                           {parts.data(), 1, width, width});
-    const float most = normal_most(decided.threshold[place]);
+    const float most = normal_most(place, decided.threshold[place]);
     const Json json{{"row", place},
                     {"score", decided.score[place]},
                     {"p_value", decided.p_value[place]},

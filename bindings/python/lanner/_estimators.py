@@ -127,7 +127,7 @@ class Detector(OutlierMixin, BaseEstimator):
         the nearest 64 is.
 
         Distances are in spreads of the features (interquartile range over 1.349). Raises ValueError for a model file
-        that an earlier version wrote."""
+        that an earlier version wrote, and for one with segments."""
         check_is_fitted(self)
         events = self._events(X)
         with progress("explain", self.verbose) as tell:
@@ -138,7 +138,7 @@ class Detector(OutlierMixin, BaseEstimator):
         of Change, or None where no single feature can, or nothing has to be changed.
 
         A search by the scorer itself, up to some 6,000 scored rows for each: for a few rows. Raises ValueError for a
-        model file that an earlier version wrote."""
+        model file that an earlier version wrote, and for one with segments."""
         check_is_fitted(self)
         events = self._events(X)
         with progress("explain", self.verbose) as tell:
@@ -207,6 +207,9 @@ class Detector(OutlierMixin, BaseEstimator):
         return np.float32(least)
 
     def _normal_most(self):
+        if self.model_.segments:
+            raise ValueError("found a model whose segments have calibrations of their own, allowed one without: what is "
+                             "normal depends on the segment (`lanner score --explain` knows it)")
         # offset_ may lie between two floats: the highest score that isn't below 0.
         most = np.float32(-self.offset_)
         return most if most <= -self.offset_ else np.nextafter(most, np.float32(-np.inf))

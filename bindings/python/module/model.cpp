@@ -156,13 +156,13 @@ struct Explaining {
 // Of every row that isn't normal what would be, a row at a time.
 template <class Explanation>
 std::vector<std::optional<Explanation>> explanations(
-    const engine::FeaturePlan& plan, Explaining& explaining, const engine::Records& records,
+    const engine::Model& model, Explaining& explaining, const engine::Records& records,
     const engine::Progress& progress,
     std::optional<Explanation> (engine::Explainer::*explain)(std::span<const float>, float),
     float normal_most) {
   const FloatEnvironment environment;
   std::vector<std::optional<Explanation>> out(records.count);
-  Pieces pieces(plan, records, *explaining.device, rows_a_piece);
+  Pieces pieces(model, records, *explaining.device, rows_a_piece);
   for (Rows rows; pieces.next(rows);)
     for (std::size_t i = 0; i < rows.count; ++i) {
       const std::size_t place = pieces.begin() + i;
@@ -288,7 +288,7 @@ class Model {
       const auto cpu = device_named("cpu");
       explaining_.reset(new Explaining{cpu, {model_, *cpu}});
     }
-    return explanations(model_->features(), *explaining_, events.records(), progress_to(progress), explain,
+    return explanations(*model_, *explaining_, events.records(), progress_to(progress), explain,
                         normal_most);
   }
 

@@ -146,6 +146,19 @@ TEST_F(CommandLine, SegmentsAreCalibratedEachByItsOwnRows) {
   EXPECT_LT(flagged[0], 110);
   EXPECT_GT(flagged[1], 25);
   EXPECT_LT(flagged[1], 110);
+  ASSERT_EQ(run("score --model " + path("m.lanner") + " --data " + data + " --false-alarm-rate 0.01 --out " +
+                path("s.csv") + " --explain " + path("why.jsonl"))
+                .status,
+            0);
+  std::ifstream why(path("why.jsonl"));
+  double least[2] = {1e9, 1e9};  // of what would have been normal for each
+  for (int explained = 0; std::getline(why, line); ++explained) {
+    const auto json = nlohmann::json::parse(line);
+    double& own = least[large.at(json["row"].get<std::size_t>())];
+    if (!json["counterfactual"].is_null()) own = std::min(own, json["counterfactual"]["score"].get<double>());
+    EXPECT_LT(explained, 300);
+  }
+  EXPECT_GT(least[1], 4 * least[0]) << "a large shop's normal is no small one's";
   EXPECT_THAT(run("fit --data " + data + " --set segment=shp --out x").err,
               HasSubstr("segment: found 'shp', allowed a field of text or the entity: none, shop, note"));
 }
