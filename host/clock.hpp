@@ -5,6 +5,8 @@
 
 namespace lanner::host {
 
+inline constexpr std::int64_t second_ns = 1'000'000'000;
+
 class Clock {
  public:
   virtual ~Clock() = default;

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "engine/evaluate/metrics.hpp"
+#include "engine/evaluate/seconds.hpp"
 #include "engine/model/model.hpp"
 #include "engine/model/shuffle.hpp"
 
@@ -14,10 +15,6 @@ namespace {
 
 constexpr std::size_t rows_least = 1000, rows_most = 10'000;
 constexpr double training_share = 0.7;
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 Records records_of(const LabelledSet& set, const std::vector<std::size_t>& rows) {
   Records records;

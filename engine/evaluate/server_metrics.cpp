@@ -11,6 +11,7 @@
 #include "engine/evaluate/hit_rate.hpp"
 #include "engine/evaluate/metrics.hpp"
 #include "engine/evaluate/range_metrics.hpp"
+#include "engine/evaluate/seconds.hpp"
 
 namespace lanner::engine {
 namespace {
@@ -24,10 +25,6 @@ void for_events(std::span<const int> labels, F each) {
     while (i < labels.size() && labels[i] != 0) ++i;
     each(begin, i);
   }
-}
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 // Where an event begins that is to be explained, and the detector as it was before it.

@@ -11,8 +11,6 @@
 namespace lanner::host {
 namespace {
 
-constexpr std::int64_t second_ns = 1'000'000'000;
-
 Bytes bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }

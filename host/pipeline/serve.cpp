@@ -22,6 +22,7 @@
 #include <zmq.hpp>
 
 #include "host/api/server.hpp"
+#include "host/clock.hpp"
 #include "host/endpoint.hpp"
 #include "host/ingest/zeromq_source.hpp"
 #include "host/pipeline/devices.hpp"
@@ -39,7 +40,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::int64_t second_ns = 1'000'000'000;
 // A stop reads what has come already for so long, and everything together is to be over within ten seconds.
 constexpr std::int64_t last_reads_ns = second_ns / 2;
 constexpr std::int64_t drain_ns = 7 * second_ns;

@@ -80,8 +80,8 @@ class Fiber {
   std::size_t mapped_bytes_ = 0;
   const void* stack_ = nullptr;  // as AddressSanitizer wants it
   std::size_t stack_bytes_ = 0;
-  void* fake_stack_ = nullptr;
-  void* race_checker_ = nullptr;
+  [[maybe_unused]] void* fake_stack_ = nullptr;
+  [[maybe_unused]] void* race_checker_ = nullptr;
 };
 
 }  // namespace lanner::simt

@@ -288,8 +288,7 @@ class Model {
       const auto cpu = device_named("cpu");
       explaining_.reset(new Explaining{cpu, {model_, *cpu}});
     }
-    return explanations(*model_, *explaining_, events.records(), progress_to(progress), explain,
-                        normal_most);
+    return explanations(*model_, *explaining_, events.records(), progress_to(progress), explain, normal_most);
   }
 
   std::shared_ptr<const Resident> resident(const std::string& name) {
