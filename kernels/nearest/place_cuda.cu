@@ -14,21 +14,24 @@ constexpr unsigned box_queries = 4;  ///< a warp's, which share what it reads of
 constexpr unsigned box_votes_every =
     8;  ///< features between two looks at whether a box can still be the nearest
 
-/// Where a warp's queries are as far as they can be bounded, and whether each can.
-__device__ void scale_queries(const GpuSearch& search, unsigned first, float* scaled, unsigned* bounded) {
+/// Where a warp's queries are as far as they can be bounded; which can, as bits.
+__device__ unsigned scale_queries(const GpuSearch& search, unsigned first, float* scaled) {
   const GpuIndexView& index = search.index;
   const unsigned lane = warp_lane();
+  unsigned bounded = 0;
   for (unsigned h = 0; h < box_queries; ++h) {
     const bool real = first + h < search.count;
     const float* const values = search.queries + (real ? first + h : 0) * search.stride;
     bool small = real;
     for (unsigned j = lane; j < index.width; j += 32)
       small = small && absolute(index.scale * values[j]) <= scaled_query_max;
-    bounded[h] = __all_sync(whole_warp, small);
+    small = __all_sync(whole_warp, small);
+    bounded |= static_cast<unsigned>(small) << h;
     for (unsigned b = lane; b < index.box_width; b += 32)
-      scaled[b * box_queries + h] = bounded[h] ? index.scale * values[index.box_feature[b]] : 0;
+      scaled[b * box_queries + h] = small ? index.scale * values[index.box_feature[b]] : 0;
   }
   __syncwarp();
+  return bounded;
 }
 
 /// Squared distances of four queries to the box of a lane's cell; false, and not all of the sums, once none
@@ -65,8 +68,7 @@ __global__ void __launch_bounds__(block_threads, 4) find_homes_kernel(GpuSearch 
   const unsigned lane = warp_lane(), first = (blockIdx.x * block_warps + threadIdx.x / 32) * box_queries;
   if (first >= search.count) return;
   float4* const scaled = all_scaled + threadIdx.x / 32 * box_width_max;
-  unsigned bounded[box_queries];
-  scale_queries(search, first, reinterpret_cast<float*>(scaled), bounded);
+  const unsigned bounded = scale_queries(search, first, reinterpret_cast<float*>(scaled));
 
   float least[box_queries], bar[box_queries];  // a lane's, and the warp's
   unsigned home[box_queries];
@@ -95,9 +97,10 @@ __global__ void __launch_bounds__(block_threads, 4) find_homes_kernel(GpuSearch 
     const unsigned best = __ballot_sync(whole_warp, least[h] == bar[h]);
     const unsigned chosen = __shfl_sync(whole_warp, home[h], __ffs(static_cast<int>(best)) - 1);
     if (lane == 0 && first + h < search.count) {
-      const unsigned cell = bounded[h] ? chosen : 0;
+      const bool small = bounded >> h & 1;
+      const unsigned cell = small ? chosen : 0;
       search.home[first + h] = cell;
-      search.bounded[first + h] = bounded[h];
+      search.bounded[first + h] = small;
       atomicAdd(&search.slots_from[cell], 1u);
     }
   }
