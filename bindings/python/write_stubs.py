@@ -137,7 +137,8 @@ def main(folder):
             ("MultivariateSeries", parameters.multivariate_arguments(engine), {
                 "anomaly_score": ("X: ArrayLike | Any", "NDArray[np.float64]"), "push": ("row: ArrayLike", "float")})):
         docstring = parameters.with_parameters(class_docstring("_series", name), arguments)
-        lines += [*list(made(name, "BaseEstimator", docstring, arguments))[:-1], *methods("_series", name, **more), ""]
+        lines += [*list(made(name, "BaseEstimator", docstring, arguments))[:-1], *methods("_series", "_Streaming"),
+                  *methods("_series", name, **more), ""]
     (folder / "__init__.pyi").write_text("\n".join(lines))
 
     lines = [HEAD.replace(", OutlierMixin", "").replace(", NamedTuple", "") + "from . import Detector\n",

@@ -31,11 +31,31 @@ class SeriesScores(NamedTuple):
     season: Any
 
 
-class Series(BaseEstimator):
+class _Streaming(BaseEstimator):
+    """What is pushed row by row: _running() is the engine's detector, made when it is first needed."""
+
+    def snapshot(self):
+        """The state as bytes, for `restore`."""
+        return self._running().snapshot()
+
+    def restore(self, snapshot):
+        """Goes on, to the bit, where one with the same parameters, and the same model if it has one, took `snapshot`.
+        Raises ValueError for anything else, which changes nothing."""
+        self._running().restore(bytes(snapshot))
+        return self
+
+    def reset(self):
+        """Forgets the rows that were pushed, not what fit learned."""
+        self.__dict__.pop("_detector", None)
+        return self
+
+
+class Series(_Streaming):
     """Watches one series of numbers, row by row: no model, no training part, no look ahead.
 
     The first `warm_up` rows are learned from; from then on every row has a score, and is an alarm or not, at once. The
-    bits are those of `lanner series`. State is bounded (160 kB), and goes along where it is pickled or copied.
+    bits are those of `lanner series`. State is bounded (160 kB; a snapshot 140 kB), and goes along where it is pickled or
+    copied. Parameters that are set after the first row count from the next `reset` on.
 
     A value that is NaN, infinite or None is as if its row had never been.
     """
@@ -60,21 +80,6 @@ class Series(BaseEstimator):
         score, alarm, *rest = self._running().push_rows(values, times)
         return SeriesScores(score, alarm.astype(bool), *rest)
 
-    def snapshot(self):
-        """The state as bytes, for `restore`: about 140 kB once warm."""
-        return self._running().snapshot()
-
-    def restore(self, snapshot):
-        """Goes on, to the bit, where a Series with the same parameters took `snapshot`. Raises ValueError for anything
-        else, which changes nothing."""
-        self._running().restore(bytes(snapshot))
-        return self
-
-    def reset(self):
-        """Forgets every row. Parameters that were set since then count from here on."""
-        self.__dict__.pop("_detector", None)
-        return self
-
     @property
     def missing_(self):
         """Rows without a value so far."""
@@ -86,7 +91,7 @@ class Series(BaseEstimator):
         return self._detector
 
 
-class MultivariateSeries(BaseEstimator):
+class MultivariateSeries(_Streaming):
     """Learns what a machine's many metrics look like together, from rows in the order of time that were mostly normal.
 
     A row's score, float64 and higher for what is more anomalous, is how far its metrics, their trailing means and
@@ -119,21 +124,6 @@ class MultivariateSeries(BaseEstimator):
     def push_rows(self, X):
         """The scores of the next rows: those of pushing one after the other."""
         return self._running().push_rows(self._checked(X))
-
-    def snapshot(self):
-        """The state as bytes, for `restore`."""
-        return self._running().snapshot()
-
-    def restore(self, snapshot):
-        """Goes on, to the bit, where a detector with the same model took `snapshot`. Raises ValueError for anything
-        else, which changes nothing."""
-        self._running().restore(bytes(snapshot))
-        return self
-
-    def reset(self):
-        """Forgets the rows that were pushed, not what was learned."""
-        self.__dict__.pop("_detector", None)
-        return self
 
     def _checked(self, X, reset=False):
         return validate_data(self, _rows.as_matrix(X), reset=reset, dtype=np.float64, order="C",
