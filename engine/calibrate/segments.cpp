@@ -16,6 +16,12 @@ bool can_be_named(std::string_view segment) {
 
 }  // namespace
 
+std::string_view segment_text(const Records& records, std::optional<std::size_t> field, std::size_t row) {
+  if (!field) return records.entity[row];
+  const Column& column = records.columns[*field];
+  return column.missing[row] ? std::string_view() : std::string_view(column.texts[row]);
+}
+
 Segments::Segments(std::string field, std::vector<std::string> names)
     : field_(std::move(field)), names_(std::move(names)) {
   if (names_.size() > segments_max)

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +13,11 @@
 #include <vector>
 
 namespace lanner::engine {
+
+struct Records;
+
+/// What a row's segment is called, by a field of text (none: by the entity); empty where that is missing.
+std::string_view segment_text(const Records&, std::optional<std::size_t> field, std::size_t row);
 
 /// The largest segments have a calibration of their own, at most so many, with names of at most so many
 /// bytes.

@@ -239,11 +239,8 @@ void Model::segments_of(const Records& records, std::size_t begin, std::size_t e
   std::fill_n(which.begin(), end - begin, 0u);
   if (!segments_ || (segment_field_ ? records.columns.size() <= *segment_field_ : records.entity.empty()))
     return;
-  const Column* column = segment_field_ ? &records.columns[*segment_field_] : nullptr;
-  for (std::size_t row = begin; row < end; ++row) {
-    if (column && column->missing[row]) continue;
-    which[row - begin] = segments_->segments.find(column ? column->texts[row] : records.entity[row]);
-  }
+  for (std::size_t row = begin; row < end; ++row)
+    which[row - begin] = segments_->segments.find(segment_text(records, segment_field_, row));
 }
 
 double Model::least_p_value() const {
