@@ -153,8 +153,6 @@ class Fitting {
     return detector_.fit({device_, rows, settings_, seed_, part_of(progress_, from, to), gpu_});
   }
 
-  std::uint64_t seed() const { return seed_; }
-
   std::vector<float> scores(const Fitted& fitted, Rows rows, double from, double to) const {
     return scores_of(device_, fitted, rows, part_of(progress_, from, to));
   }
@@ -194,8 +192,6 @@ struct Calibrated {
   std::vector<float> scores;  // empty: no calibration
   std::string how;
   std::shared_ptr<const DriftReference> drift;
-  std::vector<std::size_t> records;  // which record each score is of
-  Examples examples;
 };
 
 // Rows that a feature's spread is learned from; of them, those that are kept, fewer of wide ones.
@@ -249,17 +245,18 @@ struct Parts {
 
 Parts parts_of(const AcceptedRows& rows, const std::vector<std::uint8_t>& aside) {
   // In their order: ties between rows go to the lower index, and that should be the data's.
-  std::vector<std::size_t> training, calibration;
-  for (std::size_t i = 0; i < rows.records.size(); ++i)
-    (aside[rows.records[i]] ? calibration : training).push_back(i);
+  std::vector<std::size_t> training, calibration, calibration_records;
+  for (std::size_t i = 0; i < rows.records.size(); ++i) {
+    const std::size_t record = rows.records[i];
+    (aside[record] ? calibration : training).push_back(i);
+    if (aside[record]) calibration_records.push_back(record);
+  }
   if (training.empty() || calibration.empty())
     throw std::invalid_argument("found " + std::to_string(training.size()) + " rows to fit on and " +
                                 std::to_string(calibration.size()) +
                                 " held out, allowed at least 1 of each (or calibration=none)");
-  std::vector<std::size_t> records = calibration;
-  for (std::size_t& row : records) row = rows.records[row];
   return {chosen_rows(rows.matrix.view(), training), chosen_rows(rows.matrix.view(), calibration),
-          std::move(records)};
+          std::move(calibration_records)};
 }
 
 Calibrated fit_and_hold_out(const Fitting& fitting, const Parts& parts,
@@ -267,14 +264,11 @@ Calibrated fit_and_hold_out(const Fitting& fitting, const Parts& parts,
   auto fitted = fitting.fit(parts.training.view(), 0.1, 0.85);
   auto scores = fitting.scores(*fitted, parts.calibration.view(), 0.85, 0.95);
   auto drift = drift_of(parts.calibration.view(), scores, watched);
-  Examples examples = examples_of(parts.calibration.view(), *fitted, fitting.seed());
-  return {std::move(fitted), std::move(scores),         "held out",
-          std::move(drift),  parts.calibration_records, std::move(examples)};
+  return {std::move(fitted), std::move(scores), "held out", std::move(drift)};
 }
 
-Calibrated fit_and_cross(Device& device, const Fitting& fitting, const AcceptedRows& accepted,
+Calibrated fit_and_cross(Device& device, const Fitting& fitting, Rows rows,
                          std::span<const std::uint32_t> watched) {
-  const Rows rows = accepted.matrix.view();
   if (rows.count < 2)
     throw std::invalid_argument("found 1 row, allowed at least 2 to cross-calibrate (or calibration=none)");
   auto fitted = fitting.fit(rows, 0.1, 0.3);
@@ -285,9 +279,7 @@ Calibrated fit_and_cross(Device& device, const Fitting& fitting, const AcceptedR
     how = std::to_string(std::min(folds, rows.count)) + " folds";
   }
   auto drift = drift_of(rows, scores, watched);
-  Examples examples = examples_of(rows, *fitted, fitting.seed());
-  return {std::move(fitted), std::move(scores), std::move(how),
-          std::move(drift),  accepted.records,  std::move(examples)};
+  return {std::move(fitted), std::move(scores), std::move(how), std::move(drift)};
 }
 
 // The field of text that says the segment; none: the entity. Throws InvalidSettings where it is neither.
@@ -311,14 +303,7 @@ std::optional<std::size_t> segment_field(const Schema& schema, const Records& re
 std::vector<std::string_view> segment_names(const Records& records, std::optional<std::size_t> field,
                                             std::span<const std::size_t> rows) {
   std::vector<std::string_view> segments;
-  for (const std::size_t row : rows) {
-    if (!field)
-      segments.push_back(records.entity[row]);
-    else if (records.columns[*field].missing[row])
-      segments.emplace_back();
-    else
-      segments.push_back(records.columns[*field].texts[row]);
-  }
+  for (const std::size_t row : rows) segments.push_back(segment_text(records, field, row));
   return segments;
 }
 
@@ -419,7 +404,7 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
   const AcceptedRows rows = accepted_rows(plan, records);
 
   std::optional<Parts> parts;
-  if (!aside.empty()) parts = parts_of(rows, aside);
+  if (!none && !cross) parts = parts_of(rows, aside);
   Fittable fittable{find_detector(options.detector), settings, {}};
   if (!fittable.detector) {
     FitWork work;
@@ -433,14 +418,14 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
   const std::vector<std::uint32_t> watched = watched_columns(plan);
   Calibrated result;
   if (none) {
-    auto fitted = fitting.fit(rows.matrix.view(), 0.1, 0.95);
-    Examples examples = examples_of(rows.matrix.view(), *fitted, options.seed);
-    result = {std::move(fitted), {}, "none", nullptr, {}, std::move(examples)};
+    result = {fitting.fit(rows.matrix.view(), 0.1, 0.95), {}, "none", nullptr};
   } else if (cross) {
-    result = fit_and_cross(device, fitting, rows, watched);
+    result = fit_and_cross(device, fitting, rows.matrix.view(), watched);
   } else {
     result = fit_and_hold_out(fitting, *parts, watched);
   }
+  const Examples examples =
+      examples_of(parts ? parts->calibration.view() : rows.matrix.view(), *result.fitted, options.seed);
 
   std::map<std::string, std::string> provenance{
       {"rows", std::to_string(records.count)},
@@ -470,9 +455,10 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
       calibration = calibrated(result.scores);
     } else {
       const std::string field(settings.word("segment"));
-      const SegmentScores split =
-          split_by_segment(result.scores, segment_names(records, segments_from, result.records),
-                           static_cast<std::size_t>(settings.integer("segment_rows")));
+      const SegmentScores split = split_by_segment(
+          result.scores,
+          segment_names(records, segments_from, parts ? parts->calibration_records : rows.records),
+          static_cast<std::size_t>(settings.integer("segment_rows")));
       if (!split.names.empty()) segments.emplace(SegmentCalibrations{Segments(field, split.names), {}});
       for (const auto& scores : split.scores) segments->own.push_back(calibrated(scores));
       calibration = calibrated(split.pool);
@@ -486,7 +472,7 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
   }
   auto model =
       from_bytes(model_bytes({options.name, fittable.detector, fittable.settings, plan, result.fitted,
-                              calibration, segments, result.drift, result.examples, provenance}));
+                              calibration, segments, result.drift, examples, provenance}));
   if (progress) progress(1, "done");
   return model;
 }
