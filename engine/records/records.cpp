@@ -44,6 +44,21 @@ double Records::number(std::size_t row, std::size_t field) const {
   return columns[field].numbers[row];
 }
 
+void Records::append_row(const Records& from, std::size_t row, std::span<const FieldSpec> fields) {
+  for (std::size_t f = 0; f < fields.size(); ++f) {
+    Column& column = columns[f];
+    if (fields[f].kind == ColumnKind::number) {
+      column.numbers.push_back(from.number(row, f));
+    } else {
+      column.texts.push_back(from.columns[f].texts[row]);
+      column.missing.push_back(from.columns[f].missing[row]);
+    }
+  }
+  if (!from.entity.empty()) entity.push_back(from.entity[row]);
+  if (!from.time.empty()) time.push_back(from.time[row]);
+  ++count;
+}
+
 bool valid_utf8(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   for (std::size_t i = 0; i < text.size();) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,11 @@ class Texts {
   void push_back(std::string_view text) {
     bytes_.append(text);
     ends_.push_back(bytes_.size());
+  }
+  void replace_back(std::string_view text) {
+    bytes_.resize(ends_.size() > 1 ? ends_[ends_.size() - 2] : 0);
+    ends_.pop_back();
+    push_back(text);
   }
   void clear() {
     bytes_.clear();
@@ -93,6 +99,9 @@ struct Records {
   void fit_columns(std::size_t);
   /// The value of a numeric field, whether dense or a column; NaN: missing.
   double number(std::size_t row, std::size_t field) const;
+  /// Takes over a row of other records, into columns, with its entity and time where there are any; not its
+  /// id, nor that it is refused. `fields`: the schema's, of both; this has a column for each.
+  void append_row(const Records& from, std::size_t row, std::span<const FieldSpec> fields);
 };
 
 bool valid_utf8(std::string_view);

@@ -15,6 +15,7 @@
 #include "engine/calibrate/calibrate.hpp"
 #include "engine/calibrate/decide.hpp"
 #include "engine/explain/explainer.hpp"
+#include "engine/features/row_pieces.hpp"
 #include "host/cli/commands.hpp"
 #include "host/cli/progress_line.hpp"
 #include "kernels/arithmetic/environment.hpp"
@@ -37,18 +38,14 @@ FlaggedRows flagged_rows(const engine::FeaturePlan& plan, const engine::Records&
                          std::span<const std::uint8_t> flag) {
   const std::size_t width = plan.width();
   const auto state = plan.make_state();
-  std::vector<float> piece(std::min(rows_a_piece, records.count) * width);
-  std::vector<std::uint8_t> refused(rows_a_piece);
-  std::vector<engine::RowRefusal> reasons;
+  std::vector<float> room(std::clamp(records.count, std::size_t{1}, rows_a_piece) * width);
+  engine::RowPieces pieces(plan, records, state.get(), room);
   FlaggedRows rows;
-  for (std::size_t begin = 0; begin < records.count; begin += rows_a_piece) {
-    const std::size_t end = std::min(records.count, begin + rows_a_piece);
-    plan.transform(records, begin, end, state.get(), {piece.data(), end - begin, width, width}, refused,
-                   reasons);
-    for (std::size_t i = begin; i < end; ++i) {
+  while (pieces.next()) {
+    for (std::size_t i = pieces.begin(); i < pieces.end(); ++i) {
       if (!(flag[i] & engine::flag_anomalous)) continue;
       rows.places.push_back(i);
-      const float* const row = piece.data() + (i - begin) * width;
+      const float* const row = pieces.rows().row(i - pieces.begin());
       rows.values.insert(rows.values.end(), row, row + width);
     }
   }

@@ -1,6 +1,9 @@
 #include "host/pipeline/learning.hpp"
 
 #include <algorithm>
+#include <vector>
+
+#include "engine/features/row_pieces.hpp"
 
 namespace lanner::host {
 
@@ -19,21 +22,10 @@ bool Learning::collect(const engine::Records& from, std::int64_t now_ns) {
       ++refusal;
       continue;
     }
-    for (std::size_t f = 0; f < fields.size(); ++f) {
-      engine::Column& column = records_.columns[f];
-      if (fields[f].kind == engine::ColumnKind::number) {
-        column.numbers.push_back(from.number(row, f));
-      } else {
-        column.texts.push_back(from.columns[f].texts[row]);
-        column.missing.push_back(from.columns[f].missing[row]);
-      }
-    }
-    if (!from.entity.empty()) records_.entity.push_back(from.entity[row]);
-    if (!from.time.empty()) records_.time.push_back(from.time[row]);
     const std::int64_t at = from.time.empty() ? now_ns : from.time[row];
     first_ns_ = records_.count == 0 ? at : std::min(first_ns_, at);
     last_ns_ = records_.count == 0 ? at : std::max(last_ns_, at);
-    ++records_.count;
+    records_.append_row(from, row, fields);
   }
   complete_ =
       records_.count >= wanted || (!by_rows && records_.count > 0 && last_ns_ - first_ns_ >= learn().for_ns);
@@ -55,15 +47,9 @@ std::unique_ptr<engine::FeatureState> Learning::state_after(const engine::Model&
   const engine::FeaturePlan& plan = model.features();
   if (!plan.has_windows()) return nullptr;
   auto state = plan.make_state();
-  constexpr std::size_t at_a_time = 1024;
-  std::vector<float> rows(at_a_time * plan.width());
-  std::vector<std::uint8_t> refused(at_a_time);
-  std::vector<engine::RowRefusal> reasons;
-  for (std::size_t begin = 0; begin < records_.count; begin += at_a_time) {
-    const std::size_t end = std::min(records_.count, begin + at_a_time);
-    reasons.clear();
-    plan.transform(records_, begin, end, state.get(), {rows.data(), end - begin, plan.width(), plan.width()},
-                   std::span(refused).first(end - begin), reasons);
+  std::vector<float> room(1024 * plan.width());
+  engine::RowPieces pieces(plan, records_, state.get(), room);
+  while (pieces.next()) {
   }
   return state;
 }

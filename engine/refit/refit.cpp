@@ -1,0 +1,29 @@
+#include "engine/refit/refit.hpp"
+
+namespace lanner::engine {
+namespace {
+
+Records slice(const Records& records, std::size_t begin, std::size_t end, std::span<const FieldSpec> fields) {
+  Records part;
+  part.columns.resize(fields.size());
+  for (std::size_t row = begin; row < end; ++row) part.append_row(records, row, fields);
+  for (const RowRefusal& refusal : records.refused)
+    if (refusal.row >= begin && refusal.row < end)
+      part.refused.push_back({static_cast<std::uint32_t>(refusal.row - begin), refusal.reason});
+  return part;
+}
+
+}  // namespace
+
+Refitted refit(Device& device, const std::shared_ptr<const Model>& now, const Records& recent,
+               const FitOptions& options, Progress progress) {
+  const Schema& schema = now->features().schema();
+  const std::size_t fitted_on = recent.count - recent.count / 5;
+  const Records before = slice(recent, 0, fitted_on, schema.fields);
+  auto model = Model::fit(device, schema, before, options, std::move(progress));
+  const Gate gate = compare(device, now, model, before, slice(recent, fitted_on, recent.count, schema.fields),
+                            options.seed);
+  return {std::move(model), gate};
+}
+
+}  // namespace lanner::engine

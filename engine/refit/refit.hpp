@@ -1,0 +1,23 @@
+// Refitting a model on recent events.
+#pragma once
+
+#include <memory>
+
+#include "engine/model/model.hpp"
+#include "engine/refit/gate.hpp"
+
+namespace lanner::engine {
+
+struct Refitted {
+  std::shared_ptr<const Model> model;
+  Gate gate;
+};
+
+/// Fits on the earlier four fifths of `recent`, in their order, and compares both models on the rest
+/// (engine/refit/gate.hpp). What is compared is what would take over: the last fifth is not fitted on
+/// afterwards. The options are those of a first fit; the schema is that of the model at work. Throws what
+/// Model::fit throws.
+Refitted refit(Device&, const std::shared_ptr<const Model>& now, const Records& recent, const FitOptions&,
+               Progress = {});
+
+}  // namespace lanner::engine

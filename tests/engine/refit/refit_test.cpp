@@ -1,0 +1,52 @@
+#include "engine/refit/refit.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/engine/refit/events.hpp"
+
+namespace lanner::engine {
+namespace {
+
+using testing::made_events;
+using testing::made_model;
+using testing::made_options;
+
+TEST(Refit, FollowsAStreamThatHasMoved) {
+  const auto device = Device::cpu();
+  const auto now = made_model(*device, made_events(2000, 1));
+  const auto [model, gate] = refit(*device, now, made_events(2000, 2, 3), made_options());
+  EXPECT_TRUE(gate.open()) << gate.text();
+  EXPECT_EQ(gate.events, 400u);
+  EXPECT_GT(gate.flagged_now, gate.flagged_allowed);
+  EXPECT_LE(gate.flagged_next, gate.flagged_allowed);
+  EXPECT_EQ(model->features().schema(), now->features().schema());
+  EXPECT_EQ(model->provenance().at("rows_fitted_on"), "1280");
+}
+
+TEST(Refit, IsFittedOnTheEarlierEventsAlone) {
+  const auto device = Device::cpu();
+  const auto now = made_model(*device, made_events(2000, 1));
+  Records recent = made_events(2000, 2), other = recent;
+  for (std::size_t row = 1600; row < 2000; ++row) other.columns[0].numbers[row] *= 5;
+  EXPECT_EQ(refit(*device, now, recent, made_options()).model->hash(),
+            refit(*device, now, other, made_options()).model->hash());
+  recent.columns[0].numbers[1599] *= 5;
+  EXPECT_NE(refit(*device, now, recent, made_options()).model->hash(),
+            refit(*device, now, other, made_options()).model->hash());
+}
+
+TEST(Refit, IsNotLetThroughWhereTheRecentPastWasWild) {
+  // Four fifths of the events were noise, and then all was as before.
+  const auto device = Device::cpu();
+  const auto now = made_model(*device, made_events(2000, 1));
+  Records recent = made_events(2000, 2, 0, 40);
+  recent.columns[1] = made_events(2000, 5, 0, 1).columns[1];
+  const Records usual = made_events(400, 3);
+  for (std::size_t row = 0; row < 400; ++row)
+    for (const std::size_t f : {0u, 1u, 2u}) recent.columns[f].numbers[1600 + row] = usual.number(row, f);
+  const Gate gate = refit(*device, now, recent, made_options()).gate;
+  EXPECT_FALSE(gate.open()) << gate.text();
+}
+
+}  // namespace
+}  // namespace lanner::engine
