@@ -156,7 +156,7 @@ std::string describe(const DecisionRule& rule) {
   return "false_discovery_rate: " + number(discoveries.rate) + ", memory: " + number(discoveries.memory);
 }
 
-Decider::Decider(DecisionRule rule, double least_p_value) : rule_(rule), least_p_value_(least_p_value) {
+Decider::Decider(DecisionRule rule) : rule_(rule) {
   if (const auto* rate = std::get_if<FalseAlarmRate>(&rule_)) {
     if (!(rate->rate > 0 && rate->rate < 1))
       throw std::invalid_argument("false_alarm_rate: found " + number(rate->rate) +
@@ -180,16 +180,16 @@ Decider::Decider(DecisionRule rule, double least_p_value) : rule_(rule), least_p
   state_.assign(places, 0);
 }
 
-double Decider::next_threshold(std::int64_t time) {
+double Decider::next_threshold(std::int64_t time, double least_p_value) {
   if (const auto* rate = std::get_if<FalseAlarmRate>(&rule_)) return rate->rate;
   if (const auto* day = std::get_if<FalseAlarmsPerDay>(&rule_))
     return threshold_by_day(state_, day->alarms, time);
-  return threshold_by_discoveries(state_, std::get<FalseDiscoveryRate>(rule_), least_p_value_);
+  return threshold_by_discoveries(state_, std::get<FalseDiscoveryRate>(rule_), least_p_value);
 }
 
 void Decider::decide(std::span<const double> p_values, std::span<const std::uint8_t> extrapolated,
                      std::span<const std::uint8_t> refused, std::span<const std::int64_t> time,
-                     std::span<double> thresholds, std::span<std::uint8_t> flags) {
+                     std::span<double> thresholds, std::span<std::uint8_t> flags, double least_p_value) {
   const std::size_t count = p_values.size();
   const auto* rate = std::get_if<FalseAlarmRate>(&rule_);
   const bool by_day = std::holds_alternative<FalseAlarmsPerDay>(rule_);
@@ -205,7 +205,7 @@ void Decider::decide(std::span<const double> p_values, std::span<const std::uint
       flags[i] = flag_refused;
       continue;
     }
-    const double threshold = next_threshold(by_day ? time[i] : 0);
+    const double threshold = next_threshold(by_day ? time[i] : 0, least_p_value);
     const bool flagged = p_values[i] <= threshold;
     if (by_discoveries) learn_level(state_, std::get<FalseDiscoveryRate>(rule_), p_values[i], flagged);
     thresholds[i] = threshold;

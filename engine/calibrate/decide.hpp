@@ -39,27 +39,26 @@ std::string describe(const DecisionRule&);
 /// The rule at work on one stream and model. Not thread safe; fed in recorded order.
 class Decider {
  public:
-  /// Throws std::invalid_argument for a rate or budget out of range. `least_p_value`: below which there are
-  /// none, 1 / (n + 1) without an extrapolated tail, or 0.
-  explicit Decider(DecisionRule, double least_p_value = 0);
+  /// Throws std::invalid_argument for a rate or budget out of range.
+  explicit Decider(DecisionRule);
 
   /// For each row: threshold (the p-value at or below which it was flagged) and flag. `time`: event times,
   /// ns, or empty where the rule needs none (FalseAlarmsPerDay without times throws std::invalid_argument).
   /// `refused[i]` = 1: the row has no score; it is marked and otherwise ignored. Spans of equal length.
-  /// Allocates nothing.
+  /// `least_p_value`: below which there are none, 1 / (n + 1) without an extrapolated tail, or 0. Allocates
+  /// nothing.
   void decide(std::span<const double> p_values, std::span<const std::uint8_t> extrapolated,
               std::span<const std::uint8_t> refused, std::span<const std::int64_t> time,
-              std::span<double> thresholds, std::span<std::uint8_t> flags);
+              std::span<double> thresholds, std::span<std::uint8_t> flags, double least_p_value = 0);
 
   /// The state, to be stored with results and restored: plain numbers.
   std::vector<double> state() const;
   void restore(std::span<const double>);
 
  private:
-  double next_threshold(std::int64_t time);
+  double next_threshold(std::int64_t time, double least_p_value);
 
   DecisionRule rule_;
-  double least_p_value_;
   std::vector<double> state_;
 };
 

@@ -76,6 +76,14 @@ constexpr Key learn_keys[] = {
      "The detector's settings, and calibration, scale, trim, extrapolate, segment, segment_rows."},
     {"save", "a path", "kept in memory", "Where the fitted model is written."},
     {"name", "text", "the stream's name", "The name it is published under."},
+    {"refit", "a map, a duration", "none",
+     "Fit again on recent events; the new model takes over if it does no worse. A duration: `every`."},
+};
+constexpr Key refit_keys[] = {
+    {"every", "a duration from 1s", "none", "After so much event time (without event times: time)."},
+    {"on_drift", "yes, no", "no", "Once the data stops looking like the calibration rows."},
+    {"rows", "a whole number from 100", "as many as were learned from",
+     "Recent events that it needs; four fifths are fitted on, the rest compared on."},
 };
 constexpr Key feature_keys[] = {
     {"scale", "none, standard, robust, minmax", "none", "Learned from the training rows."},
@@ -354,6 +362,7 @@ class Reader {
       read_fit(learn, path + ".learn", config.fit);
       learn.path("save", config.save);
       learn.text("name", config.name);
+      if (learn.has("refit")) read_refit(learn["refit"], path + ".learn.refit", config);
       if (section.has("models"))
         fault(section["learn"], path + ".learn", "both models and learn", "one of them");
       else if (schema_fine && !any_to_learn_from(stream))
@@ -371,6 +380,28 @@ class Reader {
       fault(node, path, "neither models nor learn", "one of them");
     if (section.has("decide")) read_decide(section["decide"], path + ".decide", !time.empty(), stream);
     section.choice("drift", stream.watch_drift, {{"watch", true}, {"off", false}});
+    if (stream.learn && stream.learn->refit && stream.learn->refit->on_drift && !stream.watch_drift)
+      fault(section["drift"], path + ".drift", "'off', though learn.refit waits for a drift", "watch");
+  }
+
+  void read_refit(const YAML::Node& node, const std::string& path, LearnConfig& learn) {
+    RefitConfig& config = learn.refit.emplace();
+    constexpr std::size_t least = 100;
+    if (learn.rows > 0) config.rows = std::max(learn.rows, least);
+    constexpr std::int64_t second = 1'000'000'000;
+    if (node.IsScalar()) {
+      const auto every = parse_duration_ns(node.Scalar());
+      if (!every || *every < second) return fault(node, path, in_quotes(node), "a map, a duration from 1s");
+      config.every_ns = *every;
+      return;
+    }
+    const Section section(*this, node, path, refit_keys);
+    section.duration("every", config.every_ns, second);
+    section.choice("on_drift", config.on_drift,
+                   {{"yes", true}, {"no", false}, {"true", true}, {"false", false}});
+    section.integer("rows", config.rows, least, 10'000'000);
+    if (node.IsMap() && !section.has("every") && !config.on_drift && errors_about(path) == 0)
+      fault(node, path, "neither every nor on_drift", "one of them, or both");
   }
 
   /// No feature reads the field of segments, which is read from events all the same.
@@ -796,6 +827,7 @@ std::string config_reference() {
       {"A model", "streams.NAME.models", model_keys},
       {"How a model is fitted", "streams.NAME.models.fit", fit_keys},
       {"Learning", "streams.NAME.learn", learn_keys},
+      {"Refitting", "streams.NAME.learn.refit", refit_keys},
       {"Deciding", "streams.NAME.decide", decide_keys},
       {"ZeroMQ ingest", "ingest.zeromq", zeromq_ingest_keys},
       {"ZeroMQ publisher", "publish.zeromq", zeromq_publish_keys},

@@ -41,6 +41,14 @@ struct ModelConfig {
   std::optional<FitConfig> fit;  ///< for `lanner fit --config`, which writes `file`
 };
 
+/// When a model that was learned is fitted again, on recent events.
+struct RefitConfig {
+  std::int64_t every_ns = 0;  ///< 0: not by time
+  bool on_drift = false;
+  std::size_t rows = 5000;  ///< of events; default: as many as were learned from
+  bool operator==(const RefitConfig&) const = default;
+};
+
 /// A stream that starts with no model collects, fits, calibrates and swaps in.
 struct LearnConfig {
   std::size_t rows = 5000;  ///< 0: by time
@@ -48,6 +56,7 @@ struct LearnConfig {
   FitConfig fit;
   std::filesystem::path save;  ///< where the fitted model is kept; empty: in memory only
   std::string name;            ///< of the model; default: the stream's
+  std::optional<RefitConfig> refit;
 };
 
 struct StreamConfig {

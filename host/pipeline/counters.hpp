@@ -32,6 +32,7 @@ std::string_view name(Refusal);
 struct StreamCounters {
   Counter events_in, events_scored, events_learning, events_refused, alerts, batches;
   Counter learned_rows, learn_target, learn_failures;
+  Counter refits, refits_refused, refits_failed;  ///< taken over, not let through, and those that threw
 };
 
 /// Durations, in buckets that suit microseconds to seconds.

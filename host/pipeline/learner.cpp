@@ -8,8 +8,7 @@
 
 namespace lanner::host {
 
-Learner::Learner(unsigned threads, Fit fit)
-    : threads_(threads), fit_(std::move(fit)), thread_([this] { run(); }) {}
+Learner::Learner(unsigned threads) : threads_(threads), thread_([this] { run(); }) {}
 
 Learner::~Learner() {
   stop({});
@@ -50,7 +49,7 @@ void Learner::run() {
     try {
       if (!device)
         device = Device::cpu(threads_ > 0 ? CpuOptions{chosen_cpu_tier(), threads_} : CpuOptions{});
-      fit_(job, *device, progress);
+      job(*device, progress);
     } catch (const Stopped&) {
     }
     lock.lock();

@@ -5,29 +5,22 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
-#include <memory>
 #include <mutex>
-#include <string>
 #include <thread>
 
 #include "engine/detectors/detector.hpp"
-#include "host/pipeline/learning.hpp"
 #include "kernels/device/device.hpp"
 
 namespace lanner::host {
 
 class Learner {
  public:
-  struct Job {
-    std::string stream;
-    std::shared_ptr<Learning> learning;
-  };
-  /// Thrown by `Progress` where the learner is to stop.
+  /// One fit. Its progress throws `Stopped` where the learner is to stop, and the job lets it through.
+  using Job = std::function<void(Device&, const engine::Progress&)>;
   struct Stopped {};
-  using Fit = std::function<void(const Job&, Device&, const engine::Progress&)>;
 
   /// threads: of the device it fits on; 0 for as many as there are.
-  Learner(unsigned threads, Fit);
+  explicit Learner(unsigned threads);
   ~Learner();
 
   void add(Job);
@@ -39,7 +32,6 @@ class Learner {
   void run();
 
   unsigned threads_;
-  Fit fit_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;

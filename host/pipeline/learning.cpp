@@ -7,6 +7,18 @@
 
 namespace lanner::host {
 
+engine::FitOptions fit_options(const StreamConfig& stream) {
+  const LearnConfig& learn = *stream.learn;
+  engine::FitOptions options;
+  options.detector = learn.fit.detector;
+  options.settings = learn.fit.settings;
+  options.features = stream.features;
+  options.limits = stream.limits;
+  options.seed = learn.fit.seed;
+  options.name = learn.name.empty() ? stream.name : learn.name;
+  return options;
+}
+
 Learning::Learning(const StreamConfig& config) : config_(config) {
   records_.columns.resize(config_.schema.fields.size());
 }
@@ -33,14 +45,7 @@ bool Learning::collect(const engine::Records& from, std::int64_t now_ns) {
 }
 
 std::shared_ptr<const engine::Model> Learning::fit(Device& device, engine::Progress progress) const {
-  engine::FitOptions options;
-  options.detector = learn().fit.detector;
-  options.settings = learn().fit.settings;
-  options.features = config_.features;
-  options.limits = config_.limits;
-  options.seed = learn().fit.seed;
-  options.name = model_name();
-  return engine::Model::fit(device, config_.schema, records_, options, std::move(progress));
+  return engine::Model::fit(device, config_.schema, records_, fit_options(config_), std::move(progress));
 }
 
 std::unique_ptr<engine::FeatureState> Learning::state_after(const engine::Model& model) const {

@@ -12,13 +12,16 @@
 
 namespace lanner::host {
 
+/// How a stream's model is fitted.
+engine::FitOptions fit_options(const StreamConfig&);
+
 class Learning {
  public:
   explicit Learning(const StreamConfig&);
 
   const StreamConfig& config() const { return config_; }
   const LearnConfig& learn() const { return *config_.learn; }
-  std::string model_name() const { return learn().name.empty() ? config_.name : learn().name; }
+  std::string model_name() const { return fit_options(config_).name; }
 
   /// The intake thread's. Takes what it still needs of these records; true once, when there is enough.
   bool collect(const engine::Records&, std::int64_t now_ns);

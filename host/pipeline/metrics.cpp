@@ -130,6 +130,13 @@ std::string metrics_text(const Standing& standing, const Counters& counters, con
   per_stream("lanner_stream_alerts_total", "Alerts by stream.", &StreamCounters::alerts);
   per_stream("lanner_stream_learn_failures_total", "Fits that failed, by stream.",
              &StreamCounters::learn_failures);
+  for (const auto& [outcome, counter] : {std::pair{"taken_over", &StreamCounters::refits},
+                                         std::pair{"refused", &StreamCounters::refits_refused},
+                                         std::pair{"failed", &StreamCounters::refits_failed}})
+    for (const auto& [stream, values] : streams)
+      families.counter("lanner_stream_refits_total",
+                       "Models fitted again, by stream: taken over; refused for doing worse; failed.",
+                       (*values).*counter, {{"stream", stream}, {"outcome", outcome}});
   for (const auto& [stream, route] : routes) {
     families.gauge("lanner_stream_learning", "1 while the stream has no model yet.", route->learning ? 1 : 0,
                    {{"stream", stream}});

@@ -18,6 +18,7 @@ bool Pipeline::take_in(std::uint32_t source) {
   const std::int64_t begun = clock_.steady_ns();
   const auto [batch, scored] = intake_.take(source, message_, *in_use_);
   if (batch && scored) {
+    remember(*batch);
     stage_.begin(*batch);
     move_on();
   } else if (batch) {
@@ -99,6 +100,15 @@ void Pipeline::learn(Batch& batch) {
   if (!learning || learning->complete()) return;
   if (learning->collect(batch.records, clock_.unix_ns())) ports_.learn(batch.route->stream, learning);
   batch.route->counters->learned_rows.set(learning->rows());
+}
+
+void Pipeline::remember(const Batch& batch) {
+  const auto& refitting = batch.route->refitting;
+  if (!refitting) return;
+  const Lane& lane = *batch.route->lanes.front();
+  const bool drifted = lane.drift && lane.drift->withdrawn_at() != 0;
+  if (refitting->take(batch.records, clock_.unix_ns(), drifted))
+    ports_.refit(batch.route->stream, refitting, lane.scorer->model_pointer());
 }
 
 void Pipeline::finish(Batch& batch) {

@@ -34,11 +34,15 @@ struct Ports {
   Device& device;  ///< the CPU
   std::vector<Source*> sources;
   std::vector<Publisher*> publishers;
-  std::function<std::unique_ptr<ResultsSink>()> open_results;  ///< empty: nothing is stored
+  std::function<std::unique_ptr<ResultsSink>()> open_results = {};  ///< empty: nothing is stored
   /// For whoever takes in: answers are waiting to be sent; there is room again, or new routes.
-  std::function<void()> answers, room;
+  std::function<void()> answers = {}, room = {};
   /// A stream has collected enough to learn from.
-  std::function<void(const std::string& stream, std::shared_ptr<Learning>)> learn;
+  std::function<void(const std::string& stream, std::shared_ptr<Learning>)> learn = {};
+  /// A stream has collected enough to refit its model on.
+  std::function<void(const std::string& stream, std::shared_ptr<Refitting>,
+                     std::shared_ptr<const engine::Model> now)>
+      refit = {};
   Gpus gpus = {};
 };
 
@@ -85,6 +89,7 @@ class Pipeline {
   using Settled = std::map<std::string, std::uint64_t, std::less<>>;
 
   void learn(Batch&);
+  void remember(const Batch&);
   void finish(Batch&);
   static std::uint64_t in_flight_bytes_max(std::span<Source* const>);
   static Stage::Options stage_options(const DeviceConfig&);

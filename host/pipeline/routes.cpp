@@ -96,7 +96,13 @@ bool same_learning(const StreamConfig& a, const StreamConfig& b) {
          a.learn->rows == b.learn->rows && a.learn->for_ns == b.learn->for_ns &&
          a.learn->fit.detector == b.learn->fit.detector && a.learn->fit.settings == b.learn->fit.settings &&
          a.learn->fit.seed == b.learn->fit.seed && a.learn->save == b.learn->save &&
-         a.learn->name == b.learn->name;
+         a.learn->name == b.learn->name && a.learn->refit == b.learn->refit;
+}
+
+std::shared_ptr<Refitting> new_refitting(const Route& route) {
+  if (!route.config.learn || !route.config.learn->refit || route.lanes.empty()) return nullptr;
+  return std::make_shared<Refitting>(route.config, route.schema,
+                                     route.lanes.front()->model().features().has_windows());
 }
 
 // No feature reads it, so that a stream whose features are declared doesn't know the field yet.
@@ -176,6 +182,7 @@ Lane::Lane(const StreamConfig& stream, std::string lane_name, Role lane_role,
       role(lane_role),
       rule(engine::describe(stream.decide)),
       scorer(std::move(resident_scorer)),
+      least_p_value(scorer->model().least_p_value()),
       header(stream.name, name, scorer->model().hash(), lanner::name(device.backend())),
       gpu_header(stream.name, name, scorer->model().hash(),
                  lanner::name(gpus.empty() ? device.backend() : gpus[0]->device().backend())),
@@ -186,9 +193,8 @@ Lane::Lane(const StreamConfig& stream, std::string lane_name, Role lane_role,
               ? std::shared_ptr<engine::FeatureState>(scorer->model().features().make_state())
               : nullptr;
   on_gpu = same_model ? before->on_gpu : resident_on_gpus(scorer->model_pointer(), gpus);
-  decider = same_model && before->rule == rule
-                ? before->decider
-                : std::make_shared<engine::Decider>(stream.decide, scorer->model().least_p_value());
+  decider =
+      before && before->rule == rule ? before->decider : std::make_shared<engine::Decider>(stream.decide);
   if (stream.watch_drift && scorer->model().drift())
     drift = same_model && before->drift ? before->drift : std::make_shared<Drift>(scorer->model());
 }
@@ -222,6 +228,9 @@ Routes build_routes(const Config& config, Device& device, StreamCounterTable& co
       }
       route->counters->learn_target.set(stream.learn ? stream.learn->rows : 0);
     }
+    const bool goes_on = route_before && route_before->refitting && stream.learn &&
+                         same_learning(stream, route_before->config);
+    route->refitting = goes_on ? route_before->refitting : new_refitting(*route);
     routes.emplace(stream.name, std::move(route));
   }
   return routes;
@@ -242,6 +251,27 @@ Routes with_learned(const Routes& before, const std::string& stream, const Learn
   route->lanes = {std::move(lane)};
   route->costs = std::make_shared<CostModel>();
   route->learning.reset();
+  route->refitting = new_refitting(*route);
+  found->second = std::move(route);
+  return routes;
+}
+
+Routes with_refitted(const Routes& before, const std::string& stream, const Refitting& refitting,
+                     const engine::Model& now, std::shared_ptr<const engine::Model> next, Device& device,
+                     const Gpus& gpus) {
+  Routes routes = before;
+  const auto found = routes.find(stream);
+  if (found == routes.end() || found->second->refitting.get() != &refitting) return routes;
+  auto route = std::make_shared<Route>(*found->second);
+  const auto replaced = std::ranges::find_if(
+      route->lanes, [&](const auto& lane) { return lane->model().hash() == now.hash(); });
+  if (replaced == route->lanes.end()) return routes;
+  auto lane = std::make_shared<Lane>(route->config, (*replaced)->name, (*replaced)->role,
+                                     std::make_shared<engine::ModelScorer>(std::move(next), device), device,
+                                     replaced->get(), gpus);
+  lane->state = (*replaced)->state;  // the same windows
+  *replaced = std::move(lane);
+  route->costs = std::make_shared<CostModel>();
   found->second = std::move(route);
   return routes;
 }

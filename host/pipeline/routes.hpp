@@ -15,6 +15,7 @@
 #include "host/pipeline/drift.hpp"
 #include "host/pipeline/gpu.hpp"
 #include "host/pipeline/learning.hpp"
+#include "host/pipeline/refitting.hpp"
 #include "host/publish/messages.hpp"
 
 namespace lanner::host {
@@ -29,8 +30,10 @@ struct Lane {
   std::string rule;  ///< the decision rule, for people
   std::shared_ptr<const engine::ModelScorer> scorer;
   std::shared_ptr<engine::FeatureState> state;  ///< the intake thread's; null where no feature has a window
-  std::shared_ptr<engine::Decider> decider;     ///< the scoring thread's
-  std::shared_ptr<Drift> drift;                 ///< likewise; null where nothing is watched
+  /// The scoring thread's. It stays where a model takes another's place: budgets are the stream's.
+  std::shared_ptr<engine::Decider> decider;
+  double least_p_value;
+  std::shared_ptr<Drift> drift;  ///< likewise; null where nothing is watched
   ScoresHeader header, gpu_header;
   /// One a GPU: the same model there; null where it couldn't be made. `scorer` is the CPU's: it scores what a
   /// GPU doesn't, and explains.
@@ -49,7 +52,8 @@ struct Route {
   std::vector<std::shared_ptr<Lane>> lanes;
   /// The scoring thread's: what its models cost. A change of models begins anew.
   std::shared_ptr<CostModel> costs = std::make_shared<CostModel>();
-  std::shared_ptr<Learning> learning;  ///< where there is no model yet
+  std::shared_ptr<Learning> learning;    ///< where there is no model yet
+  std::shared_ptr<Refitting> refitting;  ///< where its model is fitted again
   std::shared_ptr<StreamCounters> counters;
 
   std::size_t width() const;  ///< of all lanes together
@@ -66,6 +70,11 @@ Routes build_routes(const Config&, Device&, StreamCounterTable&, const Routes& b
 Routes with_learned(const Routes& before, const std::string& stream, const Learning&,
                     std::shared_ptr<const engine::Model>, std::shared_ptr<engine::FeatureState>, Device&,
                     const Gpus& = {});
+/// The same routes, with a refitted model in place of `now`, whose windows and decisions go on. As they were
+/// where that is no longer at work.
+Routes with_refitted(const Routes& before, const std::string& stream, const Refitting&,
+                     const engine::Model& now, std::shared_ptr<const engine::Model> next, Device&,
+                     const Gpus& gpus = {});
 /// The same routes, with a learning that failed begun anew.
 Routes with_new_learning(const Routes& before, const std::string& stream, const Learning& failed);
 

@@ -217,7 +217,8 @@ void Scoring::decide(Slot& slot) {
       const std::span<const std::int64_t> time = batch->records.time;
       lane.decider->decide(part(results.p_value, begin, count), part(results.extrapolated, begin, count),
                            refused.subspan(at, count), time.empty() ? time : time.subspan(begin, count),
-                           part(results.threshold, begin, count), part(results.flag, begin, count));
+                           part(results.threshold, begin, count), part(results.flag, begin, count),
+                           lane.least_p_value);
       if (lane.drift && lane.drift->watch(slot.rows(l, options_.rows_max).slice(at, at + count),
                                           part(results.score, begin, count), refused.subspan(at, count),
                                           part(results.flag, begin, count)))

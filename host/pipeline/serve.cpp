@@ -70,7 +70,9 @@ class Host {
   void outlet();
   void sleep_until_something(bool answers_wait);
   std::thread start(const char* name, void (Host::*body)());
-  void learned(const Learner::Job&, Device&, const engine::Progress&);
+  void learned(const std::string& stream, const Learning&, Device&, const engine::Progress&);
+  void refit(const std::string& stream, Refitting&, const std::shared_ptr<const engine::Model>& now, Device&,
+             const engine::Progress&);
   void reload();
   void restore();
   void keep();
@@ -112,6 +114,18 @@ void bind_all(zmq::context_t& context, std::string_view section, const Configs& 
   }
 }
 
+// Where a stream keeps what it learned. The model that it replaces stays beside it, to go back to.
+void save_model(const engine::Model& model, const std::filesystem::path& file) {
+  if (file.empty()) return;
+  if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path());
+  if (std::filesystem::exists(file)) {
+    std::filesystem::path previous = file;
+    previous.replace_filename(file.stem().string() + ".previous" + file.extension().string());
+    std::filesystem::copy_file(file, previous, std::filesystem::copy_options::overwrite_existing);
+  }
+  model.save(file);
+}
+
 template <class Base, class Made>
 std::vector<Base*> pointers(const std::vector<std::unique_ptr<Made>>& made) {
   std::vector<Base*> list;
@@ -133,15 +147,27 @@ Host::Host(const PartialConfig& partial, const ServeOptions& options)
   locate(faults, options_.file);
   refuse(faults);
 
-  Ports ports{clock_, *chosen_.cpu, pointers<Source>(sources_), pointers<Publisher>(publishers_), {}, {}, {},
-              {},     chosen_.gpus};
+  Ports ports{.clock = clock_,
+              .device = *chosen_.cpu,
+              .sources = pointers<Source>(sources_),
+              .publishers = pointers<Publisher>(publishers_),
+              .gpus = chosen_.gpus};
   if (config_.results) ports.open_results = [options = *config_.results] { return open_results(options); };
   ports.answers = [this] { wake_.signal(Wake::answers); };
   ports.room = [this] { wake_.signal(Wake::room); };
   ports.learn = [this](const std::string& stream, std::shared_ptr<Learning> learning) {
     spdlog::info("stream {}: {} rows collected, fitting {}", stream, learning->rows(),
                  learning->learn().fit.detector);
-    learner_->add({stream, std::move(learning)});
+    learner_->add([this, stream, learning](Device& device, const engine::Progress& progress) {
+      learned(stream, *learning, device, progress);
+    });
+  };
+  ports.refit = [this](const std::string& stream, std::shared_ptr<Refitting> refitting,
+                       std::shared_ptr<const engine::Model> now) {
+    spdlog::info("stream {}: fitting {} again on {} recent events", stream, now->name(), refitting->rows());
+    learner_->add([this, stream, refitting, now](Device& device, const engine::Progress& progress) {
+      refit(stream, *refitting, now, device, progress);
+    });
   };
   if (config_.results) {
     std::error_code none;
@@ -150,11 +176,7 @@ Host::Host(const PartialConfig& partial, const ServeOptions& options)
   }
   try {
     pipeline_ = std::make_unique<Pipeline>(config_.device, std::move(ports), std::move(routes), counters_);
-    learner_ = std::make_unique<Learner>(
-        threads_of(config_.device),
-        [this](const Learner::Job& job, Device& device, const engine::Progress& progress) {
-          learned(job, device, progress);
-        });
+    learner_ = std::make_unique<Learner>(threads_of(config_.device));
     if (!config_.api.bind.empty()) api_ = std::make_unique<ApiServer>(config_.api.bind, pages());
   } catch (const std::exception& error) {
     throw CannotServe({error.what()});
@@ -335,33 +357,57 @@ std::thread Host::start(const char* name, void (Host::*body)()) {
   });
 }
 
-void Host::learned(const Learner::Job& job, Device& device, const engine::Progress& progress) {
-  const Learning& learning = *job.learning;
-  const auto counters = streams_.of(job.stream);
+void Host::learned(const std::string& stream, const Learning& learning, Device& device,
+                   const engine::Progress& progress) {
+  const auto counters = streams_.of(stream);
   try {
     const auto model = learning.fit(device, progress);
     const auto& save = learning.learn().save;
-    if (!save.empty()) {
-      if (save.has_parent_path()) std::filesystem::create_directories(save.parent_path());
-      model->save(save);
-    }
+    save_model(*model, save);
     auto state = learning.state_after(*model);
     std::lock_guard lock(control_);
-    pipeline_->replace_routes(with_learned(*pipeline_->routes(), job.stream, learning, model,
-                                           std::move(state), *chosen_.cpu, chosen_.gpus));
-    conditions_.clear("learn " + job.stream);
-    spdlog::info("stream {}: learned {} ({}) from {} rows{}", job.stream, learning.model_name(),
-                 model->hash(), learning.rows(), save.empty() ? "" : ", saved as " + save.string());
+    pipeline_->replace_routes(with_learned(*pipeline_->routes(), stream, learning, model, std::move(state),
+                                           *chosen_.cpu, chosen_.gpus));
+    conditions_.clear("learn " + stream);
+    spdlog::info("stream {}: learned {} ({}) from {} rows{}", stream, learning.model_name(), model->hash(),
+                 learning.rows(), save.empty() ? "" : ", saved as " + save.string());
     if (const auto reasons = model->provenance().find("auto"); reasons != model->provenance().end())
-      spdlog::info("stream {}: auto: {}", job.stream, reasons->second);
+      spdlog::info("stream {}: auto: {}", stream, reasons->second);
   } catch (const std::exception& error) {
     counters->learn_failures.add();
-    conditions_.set("learn " + job.stream,
-                    fmt::format("stream {}: learning failed: {}", job.stream, error.what()));
-    spdlog::error("stream {}: learning failed: {}; collecting again", job.stream, error.what());
+    conditions_.set("learn " + stream, fmt::format("stream {}: learning failed: {}", stream, error.what()));
+    spdlog::error("stream {}: learning failed: {}; collecting again", stream, error.what());
     std::lock_guard lock(control_);
-    pipeline_->replace_routes(with_new_learning(*pipeline_->routes(), job.stream, learning));
+    pipeline_->replace_routes(with_new_learning(*pipeline_->routes(), stream, learning));
   }
+}
+
+void Host::refit(const std::string& stream, Refitting& refitting,
+                 const std::shared_ptr<const engine::Model>& now, Device& device,
+                 const engine::Progress& progress) {
+  const auto counters = streams_.of(stream);
+  std::string outcome;
+  try {
+    const auto [model, gate] = refitting.fit(device, now, progress);
+    outcome = fmt::format("{} {}: {}", model->hash(), gate.open() ? "took over" : "was not let through",
+                          gate.text());
+    if (gate.open()) {
+      save_model(*model, refitting.learn().save);
+      std::lock_guard lock(control_);
+      pipeline_->replace_routes(
+          with_refitted(*pipeline_->routes(), stream, refitting, *now, model, *chosen_.cpu, chosen_.gpus));
+      counters->refits.add();
+    } else {
+      counters->refits_refused.add();
+    }
+    spdlog::log(gate.open() ? spdlog::level::info : spdlog::level::warn, "stream {}: refit: {}", stream,
+                outcome);
+  } catch (const std::exception& error) {
+    counters->refits_failed.add();
+    outcome = fmt::format("failed: {}", error.what());
+    spdlog::error("stream {}: refit {}", stream, outcome);
+  }
+  refitting.done(std::move(outcome));
 }
 
 void Host::reload() {

@@ -89,6 +89,15 @@ std::string status_json(const Standing& standing, const Counters& counters, cons
                            {"rows_wanted", route->learning->rows_wanted()},
                            {"failures", count(stream.learn_failures)}};
     }
+    if (route->refitting) {
+      entry["refit"] = {{"state", route->refitting->fitting() ? "fitting" : "collecting"},
+                        {"rows", route->refitting->rows()},
+                        {"rows_wanted", route->config.learn->refit->rows},
+                        {"taken_over", count(stream.refits)},
+                        {"refused", count(stream.refits_refused)},
+                        {"failures", count(stream.refits_failed)},
+                        {"last", route->refitting->outcome()}};
+    }
   }
 
   const Json json = {

@@ -126,6 +126,38 @@ class Learn(unittest.TestCase):
             producer.close()
             subscriber.close()
 
+    def test_a_model_is_fitted_again_and_the_one_before_can_be_gone_back_to(self):
+        streams = LEARN.replace("histogram}", "histogram, save: m.lanner, refit: {every: 1s, rows: 500}}")
+        with Host(fitted.model(), streams=streams) as host:
+            producer = Producer(host.acked)
+            producer.hello()
+            hashes, seq = [], 0
+            while len(hashes) < 2:
+                seq += 1
+                producer.batch(seq, fitted.rows(100, seq))
+                producer.until_ack(seq)
+                for model in host.status()["streams"]["s"]["models"]:
+                    if model["model_hash"] not in hashes:
+                        hashes.append(model["model_hash"])
+                time.sleep(0.02)
+                self.assertLess(seq, 1000)
+            refit = host.status()["streams"]["s"]["refit"]
+            self.assertGreaterEqual(refit["taken_over"], 1)
+            self.assertIn(f"{hashes[1]} took over: on 1", host.log_text())
+            events = host.status()["events"]
+            self.assertEqual(events["in"], events["learning"] + events["scored"])
+            producer.close()
+            self.assertEqual(host.stop(), 0)
+            saved, previous = host.folder / "m.lanner", host.folder / "m.previous.lanner"
+            newest = host.log_text().rpartition(" took over")[0].rpartition(" ")[2]
+            host.start()
+            now = host.status()["streams"]["s"]["models"][0]["model_hash"]
+            self.assertEqual(now, newest)
+            os.replace(previous, saved)
+            host.hang_up()
+            wait_for(lambda: host.status()["streams"]["s"]["models"][0]["model_hash"] != now, what="the model before")
+            self.assertEqual(host.stop(), 0)
+
     def test_what_cannot_be_learned_is_said_and_begun_again(self):
         streams = LEARN.replace("rows: 500", "rows: 2").replace("histogram}", "histogram, save: /proc/nowhere/m.lanner}")
         with Host(fitted.model(), streams=streams, results=False) as host:

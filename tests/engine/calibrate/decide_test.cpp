@@ -22,13 +22,16 @@ struct Decided {
 
 Decided decide(Decider& decider, const std::vector<double>& p_values,
                const std::vector<std::int64_t>& time = {}, std::vector<std::uint8_t> refused = {},
-               std::vector<std::uint8_t> extrapolated = {}) {
+               std::vector<std::uint8_t> extrapolated = {}, double least_p_value = 0) {
   const std::size_t n = p_values.size();
   refused.resize(n);
   extrapolated.resize(n);
   Decided out{std::vector<double>(n), std::vector<std::uint8_t>(n)};
-  decider.decide(p_values, extrapolated, refused, time, out.thresholds, out.flags);
+  decider.decide(p_values, extrapolated, refused, time, out.thresholds, out.flags, least_p_value);
   return out;
+}
+Decided decide_with(double least_p_value, Decider& decider, const std::vector<double>& p_values) {
+  return decide(decider, p_values, {}, {}, {}, least_p_value);
 }
 
 /// Arrival times of a Poisson process of rate(t) events a day, t in days, thinned from a constant rate_max.
@@ -280,8 +283,8 @@ TEST(OnlineFalseDiscoveryRate, IsKeptOnAverageWithMostOfAnOraclesPower) {
 TEST(OnlineFalseDiscoveryRate, ThresholdsNeverSumToMoreThanTheFlagsPayFor) {
   const Mixture stream = mixture(1, 20'000, 4);
   for (const double least : {0.0, 1e-4}) {
-    Decider decider(FalseDiscoveryRate{0.1, 2000}, least);
-    const auto decided = decide(decider, stream.p_values);
+    Decider decider(FalseDiscoveryRate{0.1, 2000});
+    const auto decided = decide_with(least, decider, stream.p_values);
     double spent = 0, found = 0;
     for (std::size_t i = 0; i < stream.p_values.size(); ++i) {
       spent = spent * (1 - 1 / 2000.0) + decided.thresholds[i];
@@ -303,9 +306,9 @@ TEST(OnlineFalseDiscoveryRate, WithoutAnomaliesThereAreFewFlags) {
 }
 
 TEST(OnlineFalseDiscoveryRate, NothingIsSpentOnWhatNoPValueCanMeet) {
-  Decider coarse(FalseDiscoveryRate{0.05}, 1e-3), fine(FalseDiscoveryRate{0.05}, 0);
-  EXPECT_EQ(decide(coarse, {1e-3}).thresholds[0], 0);
-  EXPECT_EQ(decide(coarse, {1e-3}).flags[0], 0);
+  Decider coarse(FalseDiscoveryRate{0.05}), fine(FalseDiscoveryRate{0.05});
+  EXPECT_EQ(decide_with(1e-3, coarse, {1e-3}).thresholds[0], 0);
+  EXPECT_EQ(decide_with(1e-3, coarse, {1e-3}).flags[0], 0);
   EXPECT_NEAR(decide(fine, {0.5}).thresholds[0], 0.05 / 2000, 1e-12);
 }
 
@@ -314,16 +317,16 @@ TEST(OnlineFalseDiscoveryRate, ALevelThatPaysForItselfIsLearned) {
   // have the least p-value: 1e-4 x 2,000 <= 0.1 / 2 x 4 after the first 64.
   std::vector<double> p_values(1000, 0.5);
   for (std::size_t i = 0; i < p_values.size(); i += 10) p_values[i] = 1e-4;
-  Decider decider(FalseDiscoveryRate{0.1}, 1e-4);
-  const auto decided = decide(decider, p_values);
+  Decider decider(FalseDiscoveryRate{0.1});
+  const auto decided = decide_with(1e-4, decider, p_values);
   for (std::size_t i = 0; i < 64; ++i) ASSERT_EQ(decided.thresholds[i], 0) << i;
   for (std::size_t i = 64; i < 91; ++i) ASSERT_EQ(decided.thresholds[i], 1e-4) << i;
   for (std::size_t i = 91; i < p_values.size(); ++i) ASSERT_GE(decided.thresholds[i], 1e-4) << i;
   EXPECT_EQ(decided.flags[70], flag_anomalous);
   // One in a hundred is too few for p-values of 1 in 100.
-  Decider poor(FalseDiscoveryRate{0.1}, 0.01);
+  Decider poor(FalseDiscoveryRate{0.1});
   for (std::size_t i = 0; i < p_values.size(); ++i) p_values[i] = i % 100 == 0 ? 0.01 : 0.5;
-  for (const double threshold : decide(poor, p_values).thresholds) ASSERT_EQ(threshold, 0);
+  for (const double threshold : decide_with(0.01, poor, p_values).thresholds) ASSERT_EQ(threshold, 0);
 }
 
 TEST(OnlineFalseDiscoveryRate, TheBatchCutAndARestartDoNotMatter) {

@@ -101,8 +101,8 @@ Realised simulate(const Given& given) {
     std::vector<double> p_values(given.events), thresholds(given.events);
     std::vector<std::uint8_t> extrapolated(given.events), refused(given.events), flags(given.events);
     tail::p_values(stream, *tail::make_tail(*device, calibration), events.scores, p_values, extrapolated);
-    Decider decider(FalseDiscoveryRate{rate}, least_p_value(calibration));
-    decider.decide(p_values, extrapolated, refused, {}, thresholds, flags);
+    Decider decider(FalseDiscoveryRate{rate});
+    decider.decide(p_values, extrapolated, refused, {}, thresholds, flags, least_p_value(calibration));
     double flagged = 0, found = 0, all = 0;
     for (std::size_t i = 0; i < given.events; ++i) {
       all += events.anomalous[i];

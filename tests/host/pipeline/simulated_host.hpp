@@ -209,10 +209,14 @@ class SimulatedHost {
     std::vector<ConfigError> faults;
     Routes routes = build_routes(config, *device, streams, {}, faults, gpus);
     if (!faults.empty()) throw std::runtime_error(faults[0].text());
-    Ports ports{clock, *device, {&source}, {&publisher}, {}, [] {}, [] {}, {}, gpus};
+    Ports ports{clock, *device, {&source}, {&publisher}, {}, [] {}, [] {}, {}, {}, gpus};
     if (options_.results) ports.open_results = [this] { return std::make_unique<MemorySink>(disk); };
     ports.learn = [this](const std::string& stream, std::shared_ptr<Learning> learning) {
       to_learn.emplace_back(stream, std::move(learning));
+    };
+    ports.refit = [this](const std::string&, std::shared_ptr<Refitting> refitting,
+                         std::shared_ptr<const engine::Model> now) {
+      to_refit.emplace_back(std::move(refitting), std::move(now));
     };
     pipeline = std::make_unique<Pipeline>(options_.device, std::move(ports), std::move(routes), counters);
   }
@@ -272,6 +276,7 @@ class SimulatedHost {
   RecordedPublisher publisher;
   Disk disk;
   std::vector<std::pair<std::string, std::shared_ptr<Learning>>> to_learn;
+  std::vector<std::pair<std::shared_ptr<Refitting>, std::shared_ptr<const engine::Model>>> to_refit;
   std::unique_ptr<Pipeline> pipeline;
 
  private:
