@@ -18,7 +18,8 @@ IsolationScorer::IsolationScorer(Device& device, std::shared_ptr<const Grown> gr
 }
 
 std::size_t IsolationScorer::workspace_bytes(std::size_t) const {
-  return workspace_alignment + std::max(forest_->workspace_bytes(), piece_bytes<double>(threads_ * width()));
+  return workspace_alignment +
+         std::max(forest_->workspace_bytes(), piece_bytes<double>(threads_ * rows_together * width()));
 }
 
 void IsolationScorer::score(Stream& stream, Rows rows, std::span<std::byte> workspace,
@@ -40,41 +41,59 @@ void IsolationScorer::contributions(Stream& stream, Rows rows, std::span<std::by
                                     MutableRows out) const {
   check_contributions(rows, width(), out);
   if (rows.count == 0) return;
-  const std::span<double> moved = WorkspacePieces(workspace).take<double>(threads_ * width());
+  const std::size_t room = rows_together * width();
+  const std::span<double> all = WorkspacePieces(workspace).take<double>(threads_ * room);
   auto task = [&](std::size_t begin, std::size_t end, unsigned worker) {
-    for (std::size_t i = begin; i < end; ++i)
-      split(rows.row(i), moved.subspan(worker * width(), width()), out.row(i));
+    const std::span<double> moved = all.subspan(worker * room, room);
+    double lengths[rows_together];
+    for (; begin < end; begin += rows_together) {
+      const Rows part = rows.slice(begin, std::min(begin + rows_together, end));
+      attribute(part, moved, lengths);
+      for (std::size_t i = 0; i < part.count; ++i)
+        split(moved.subspan(i * width(), width()), lengths[i], out.row(begin + i));
+    }
   };
-  stream.for_range(rows.count, 16, task);
+  stream.for_range(rows.count, rows_together, task);
 }
 
-double IsolationScorer::attribute(const float* row, std::span<double> moved) const {
+void IsolationScorer::attribute(Rows rows, std::span<double> moved, std::span<double> lengths) const {
   const forest::Forest& forest = grown_->forest;
-  std::fill(moved.begin(), moved.end(), 0.0);
-  double length = 0;
+  const std::uint32_t *const lefts = forest.left.data(), *const features = forest.feature.data();
+  const float *const thresholds = forest.threshold.data(), *const given = forest.length.data();
+  const std::size_t n = rows.count, width = rows.width;
+  std::ranges::fill(moved.first(n * width), 0.0);
+  std::ranges::fill(lengths.first(n), 0.0);
   for (std::size_t t = 0; t < forest.trees(); ++t) {
     const std::size_t begin = forest.tree_begin[t];
-    std::size_t at = begin;
-    while (forest.left[at] != 0) {
-      const std::uint32_t feature = forest.feature[at];
-      const std::size_t next =
-          begin + forest.left[at] + static_cast<std::size_t>(row[feature] > forest.threshold[at]);
-      moved[feature] += static_cast<double>(forest.length[next]) - static_cast<double>(forest.length[at]);
-      at = next;
+    std::size_t at[rows_together];
+    std::fill_n(at, n, begin);
+    // A step of each row, so that none waits for its own last one; a row in a leaf (feature 0) stays there.
+    for (bool walking = true; walking;) {
+      walking = false;
+      for (std::size_t i = 0; i < n; ++i) {
+        const std::size_t here = at[i];
+        const std::uint32_t left = lefts[here], feature = features[here];
+        const std::size_t child =
+            begin + left + static_cast<std::size_t>(rows.row(i)[feature] > thresholds[here]);
+        const std::size_t next = left != 0 ? child : here;
+        at[i] = next;
+        walking |= left != 0;
+        moved[i * width + feature] += static_cast<double>(given[next]) - static_cast<double>(given[here]);
+      }
     }
-    length += static_cast<double>(forest.length[at]);
+    for (std::size_t i = 0; i < n; ++i) lengths[i] += static_cast<double>(given[at[i]]);
   }
   for (std::size_t c = 0; c < forest.constants(); ++c) {
     const std::uint32_t feature = forest.constant_feature[c];
-    if (row[feature] == forest.constant_value[c]) continue;
-    moved[feature] -= forest.unseen;
-    length -= forest.unseen;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (rows.row(i)[feature] == forest.constant_value[c]) continue;
+      moved[i * width + feature] -= forest.unseen;
+      lengths[i] -= forest.unseen;
+    }
   }
-  return length;
 }
 
-void IsolationScorer::split(const float* row, std::span<double> moved, float* out) const {
-  const double length = attribute(row, moved);
+void IsolationScorer::split(std::span<const double> moved, double length, float* out) const {
   const double score = score_of(length), above = length - expected_;
   const double slope = above == 0 ? -grown_->forest.rate * score : (score - score_of(expected_)) / above;
   double sum = 0, sizes = 0;

@@ -30,10 +30,12 @@ class IsolationScorer final : public Scorer {
   float base() const override;
 
  private:
-  /// moved [width], and what the row is given in all, in lengths summed over the trees: exact.
-  double attribute(const float* row, std::span<double> moved) const;
+  // Rows that go through a tree together, while it is in the nearest cache.
+  static constexpr std::size_t rows_together = 16;
+  /// moved [n, width], and lengths [n], what each row is given in all, summed over the trees: exact.
+  void attribute(Rows rows, std::span<double> moved, std::span<double> lengths) const;
   double score_of(double length) const;
-  void split(const float* row, std::span<double> moved, float* out) const;
+  void split(std::span<const double> moved, double length, float* out) const;
 
   std::shared_ptr<const Grown> grown_;
   std::shared_ptr<const forest::ResidentForest> forest_;
