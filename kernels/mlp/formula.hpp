@@ -5,6 +5,7 @@
 
 #include "kernels/arithmetic/elementary.hpp"
 #include "kernels/arithmetic/scalar.hpp"
+#include "kernels/mlp/mlp.hpp"
 
 namespace lanner::mlp {
 
@@ -30,6 +31,22 @@ LANNER_FORMULA F standardised(F x, F shift, F scale, F limit) {
 template <class F>
 LANNER_FORMULA F hyperbolic_tangent(F saturated) {
   return lanner::tanh(saturated);
+}
+
+/// Beyond the bound it is 0 or 1 but for its rounding, and exp stays a normal number.
+template <class F>
+LANNER_FORMULA F sigmoid(F saturated) {
+  constexpr float bound = 87.0f;
+  return F(1.0f) / (F(1.0f) + exp_normal(minimum(maximum(-saturated, F(-bound)), F(bound))));
+}
+
+/// Whether an activation is one of the long formulas, which every backend lets stand once.
+LANNER_FORMULA constexpr bool is_curved(Activation activation) {
+  return activation == Activation::tanh || activation == Activation::sigmoid;
+}
+template <class F>
+LANNER_FORMULA F curved(Activation activation, F saturated) {
+  return activation == Activation::sigmoid ? sigmoid(saturated) : hyperbolic_tangent(saturated);
 }
 
 }  // namespace lanner::mlp

@@ -118,7 +118,7 @@ __device__ __forceinline__ void pass_inputs(Accumulators& a, const float* weight
   }
 }
 
-/// Chains that have ended, in their bounds, to y [output][pitch]; a tanh is still to come.
+/// Chains that have ended, in their bounds, to y [output][pitch]; a tanh or sigmoid is still to come.
 template <unsigned pitch>
 __device__ __forceinline__ void end_chains(const Accumulators& a, Activation activation, float* y,
                                            unsigned outputs) {
@@ -185,14 +185,14 @@ __device__ __forceinline__ void run_layer(const FusedNetwork::Layer& layer, cons
     float* to = y + o * pitch + row;
     const unsigned outputs = layer.outputs - o < panel ? layer.outputs - o : panel;
     end_chains<pitch>(a, layer.activation, to, outputs);
-    if (layer.activation != Activation::tanh) continue;
-      // The thread's own values once more: the formula is long, and should stand here once.
+    if (!is_curved(layer.activation)) continue;
+      // The thread's own values once more: the formulas are long, and should stand here once.
 #pragma unroll 1
     for (unsigned p = 0; p < outputs; ++p) {
       float4* held = reinterpret_cast<float4*>(to + p * pitch);
       const float4 v = *held;
-      *held = make_float4(hyperbolic_tangent(v.x), hyperbolic_tangent(v.y), hyperbolic_tangent(v.z),
-                          hyperbolic_tangent(v.w));
+      *held = make_float4(curved(layer.activation, v.x), curved(layer.activation, v.y),
+                          curved(layer.activation, v.z), curved(layer.activation, v.w));
     }
   }
 }
@@ -365,7 +365,7 @@ __global__ void __launch_bounds__(Shape<panels>::threads)
     __syncthreads();
     each_value<dense_rows, S::threads>(outputs, [&](unsigned j, unsigned r) {
       float v = y[j * dense_pitch + r];
-      if (layer.activation == Activation::tanh) v = hyperbolic_tangent(v);
+      if (is_curved(layer.activation)) v = curved(layer.activation, v);
       if constexpr (compares) {
         const std::size_t i = o + j;
         if (r >= here) return;

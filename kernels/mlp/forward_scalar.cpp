@@ -12,7 +12,8 @@ float activate(float z, Activation activation) {
     case Activation::rectifier:
       return rectify(z);
     case Activation::tanh:
-      return hyperbolic_tangent(saturate(z));
+    case Activation::sigmoid:
+      return curved(activation, saturate(z));
     case Activation::identity:
       break;
   }

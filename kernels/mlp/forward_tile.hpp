@@ -135,14 +135,14 @@ LANNER_INLINE void activate(Accumulators<Tier, vectors>& a, Activation activatio
   for (int p = 0; p < outputs; ++p)
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) a.of[p][v] = saturate(a.of[p][v]);
-  if (activation != Activation::tanh) return;
-  // By way of memory: the formula is long, and should stand here once.
+  if (!is_curved(activation)) return;
+  // By way of memory: the formulas are long, and should stand here once.
   using F = simd::Floats<Tier>;
   constexpr int all = outputs * vectors * F::width;
   alignas(64) float held[all];
   store<Tier, vectors>(a, held);
 #pragma GCC unroll 1
-  for (int i = 0; i < all; i += F::width) hyperbolic_tangent(F::load(held + i)).store(held + i);
+  for (int i = 0; i < all; i += F::width) curved(activation, F::load(held + i)).store(held + i);
 #pragma GCC unroll 8
   for (int p = 0; p < outputs; ++p)
 #pragma GCC unroll 8
@@ -161,19 +161,26 @@ struct Keep {
 
 /// Or they are compared with the tile's inputs x (none: with zeros): sum [lane] takes up the squares, y the
 /// parts if they are wanted. Outputs that only fill up the last panel are 0, as is their input: they leave
-/// the sum as it is.
+/// the sum as it is. (A sigmoid's of 0 isn't; they are made so.)
 template <class Tier, int vectors>
 struct Compare {
   const float* x;
   float* sum;
   bool parts;
   float width;
+  std::size_t outputs_there;  ///< without those that fill up
 
   LANNER_INLINE void operator()(std::size_t o, Accumulators<Tier, vectors>& a, Activation activation,
                                 float* y) const {
     using F = simd::Floats<Tier>;
     constexpr int outputs = Tile<Tier>::outputs, lanes = vectors * F::width;
     activate<Tier, vectors>(a, activation);
+    if (activation == Activation::sigmoid && o + outputs > outputs_there)
+#pragma GCC unroll 8
+      for (int p = 0; p < outputs; ++p)
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v)
+          if (o + static_cast<std::size_t>(p) >= outputs_there) a.of[p][v] = F(0.0f);
     if (x) {
       const float* in = x + o * lanes;
 #pragma GCC unroll 8
@@ -248,7 +255,8 @@ LANNER_INLINE void run_tile(const ForwardTask& task, std::size_t first, std::siz
   }
   alignas(64) float sum[lanes] = {};
   const Compare<Tier, vectors> compare{task.against_rows ? scratch : nullptr, sum, task.parts.data != nullptr,
-                                       task.against_rows ? static_cast<float>(last.outputs) : 1};
+                                       task.against_rows ? static_cast<float>(last.outputs) : 1,
+                                       last.outputs};
   run_layer<Tier, vectors>(last, x, y, compare);
   for (int v = 0; v < vectors; ++v)
     minimum(F::load(sum + v * F::width) / F(compare.width), F(largest)).store(sum + v * F::width);

@@ -182,7 +182,7 @@ void validate(const Network& network) {
     if (!all_finite(layer.weight) || !all_finite(layer.bias))
       throw std::invalid_argument(where + " has a weight or bias that isn't finite");
     if (layer.activation != Activation::identity && layer.activation != Activation::rectifier &&
-        layer.activation != Activation::tanh)
+        layer.activation != Activation::tanh && layer.activation != Activation::sigmoid)
       throw std::invalid_argument(where + " has an unknown activation");
   }
 }

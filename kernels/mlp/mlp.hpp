@@ -4,9 +4,10 @@
 // does that; everything below is about the standardised row. Output o of a layer is the float32 chain
 //   a = bias[o]; for input i in order: a = fma(weight[o][i], x[i], a)
 // then a is saturated, min(max(a, -largest), largest) with the largest finite float, and goes through the
-// activation (rectifier: a > 0 ? a : 0; tanh: arithmetic/elementary.hpp; identity). A chain that overflows
-// stands at its infinity until it ends: its factors are finite and a fused product is exact, so that no chain
-// meets inf - inf, and nothing is NaN. The reconstruction error of a row x with reconstruction y is
+// activation (rectifier: a > 0 ? a : 0; tanh: arithmetic/elementary.hpp; sigmoid: 1 / (1 + exp(-a)), a held
+// within -87 and 87, each operation rounded, exp as there; identity). A chain that overflows stands at its
+// infinity until it ends: its factors are finite and a fused product is exact, so that no chain meets
+// inf - inf, and nothing is NaN. The reconstruction error of a row x with reconstruction y is
 //   e = 0; for feature j in order: d = y[j] - x[j]; e = fma(d, d, e);   error = min(e / width, largest)
 // and part j is min((d * d) / width, largest). The squared length of the outputs y of any network is
 //   e = 0; for output j in order: e = fma(y[j], y[j], e);   length = min(e, largest)
@@ -24,7 +25,7 @@
 
 namespace lanner::mlp {
 
-enum class Activation { identity, rectifier, tanh };
+enum class Activation { identity, rectifier, tanh, sigmoid };
 
 /// One dense layer: plain data.
 struct Layer {

@@ -187,6 +187,8 @@ __device__ __forceinline__ float activate(Activation activation, float z) {
       return activated<Activation::rectifier>(z);
     case Activation::tanh:
       return activated<Activation::tanh>(z);
+    case Activation::sigmoid:
+      return activated<Activation::sigmoid>(z);
     default:
       return activated<Activation::identity>(z);
   }
@@ -198,6 +200,8 @@ __device__ __forceinline__ float pass_back(Activation activation, float a, float
       return passed_back<Activation::rectifier>(a, delta);
     case Activation::tanh:
       return passed_back<Activation::tanh>(a, delta);
+    case Activation::sigmoid:
+      return passed_back<Activation::sigmoid>(a, delta);
     default:
       return passed_back<Activation::identity>(a, delta);
   }

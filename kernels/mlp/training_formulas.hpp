@@ -16,8 +16,8 @@ template <Activation activation, class F>
 LANNER_FORMULA F activated(F z) {
   if constexpr (activation == Activation::rectifier) {
     return rectify(z);
-  } else if constexpr (activation == Activation::tanh) {
-    return hyperbolic_tangent(saturate(z));
+  } else if constexpr (is_curved(activation)) {
+    return curved(activation, saturate(z));
   } else {
     return saturate(z);
   }
@@ -30,6 +30,8 @@ LANNER_FORMULA F passed_back(F a, F delta) {
     return select(a > F(0.0f), saturate(delta), F(0.0f));
   } else if constexpr (activation == Activation::tanh) {
     return saturate(delta) * fma(-a, a, F(1.0f));
+  } else if constexpr (activation == Activation::sigmoid) {
+    return saturate(delta) * fma(-a, a, a);
   } else {
     return saturate(delta);
   }

@@ -38,6 +38,8 @@ LANNER_INLINE void activate_all(Activation activation, View<float> z) {
       return activate_rows<F, Activation::rectifier>(z);
     case Activation::tanh:
       return activate_rows<F, Activation::tanh>(z);
+    case Activation::sigmoid:
+      return activate_rows<F, Activation::sigmoid>(z);
     case Activation::identity:
       return activate_rows<F, Activation::identity>(z);
   }
@@ -61,6 +63,8 @@ LANNER_INLINE void pass_activation(Activation activation, View<const float> a, f
       return pass_back_rows<F, Activation::rectifier>(a, delta);
     case Activation::tanh:
       return pass_back_rows<F, Activation::tanh>(a, delta);
+    case Activation::sigmoid:
+      return pass_back_rows<F, Activation::sigmoid>(a, delta);
     case Activation::identity:
       return pass_back_rows<F, Activation::identity>(a, delta);
   }

@@ -50,6 +50,8 @@ inline Answer by_definition(const Network& network, Rows rows) {
         a = std::min(std::max(a, -largest_float), largest_float);
         if (layer.activation == Activation::rectifier) a = a > 0 ? a : 0;
         if (layer.activation == Activation::tanh) a = lanner::tanh(a);
+        if (layer.activation == Activation::sigmoid)
+          a = 1 / (1 + lanner::exp(-std::min(std::max(a, -87.0f), 87.0f)));
         y[o] = a;
       }
       x = y;
@@ -99,8 +101,8 @@ inline std::vector<Awkward> awkward_cases() {
   std::mt19937 random(5);
   std::vector<Awkward> cases;
   for (int round = 0; round < 12; ++round) {
-    const Activation hidden =
-        std::vector{Activation::rectifier, Activation::tanh, Activation::identity}[round % 3];
+    const Activation hidden = std::vector{Activation::rectifier, Activation::tanh, Activation::identity,
+                                          Activation::sigmoid}[round % 4];
     Network network = random_network({13, 7, 4, 13}, hidden, Activation::identity, 6);
     if (round >= 3)
       for (Layer& layer : network.layers)

@@ -75,8 +75,9 @@ void expect_defined_in_every_activation(const std::vector<std::vector<std::size_
                                         std::size_t count, const std::vector<std::size_t>& batches) {
   unsigned seed = 0;
   for (const auto& widths : shapes)
-    for (Activation hidden : {Activation::rectifier, Activation::tanh}) {
-      const Activation last = seed % 3 == 2 ? Activation::tanh : Activation::identity;
+    for (Activation hidden : {Activation::rectifier, Activation::tanh, Activation::sigmoid}) {
+      const Activation last =
+          std::vector{Activation::identity, Activation::sigmoid, Activation::tanh}[seed % 3];
       const Matrix rows = random_rows(count, widths.front(), ++seed);
       Network network = random_network(widths, hidden, last, seed);
       if (seed % 2) network.input = random_standardisation(widths.front(), seed);

@@ -69,8 +69,10 @@ TEST(Forward, IsTheDefinitionInEveryTierBatchAndThreadCount) {
                                                         {4, 300, 4}};
   unsigned seed = 0;
   for (const auto& widths : shapes)
-    for (Activation hidden : {Activation::rectifier, Activation::tanh, Activation::identity}) {
-      const Activation last = seed % 3 == 2 ? Activation::tanh : Activation::identity;
+    for (Activation hidden :
+         {Activation::rectifier, Activation::tanh, Activation::sigmoid, Activation::identity}) {
+      const Activation last =
+          std::vector{Activation::identity, Activation::sigmoid, Activation::tanh}[seed % 3];
       const Matrix rows = random_rows(75, widths.front(), ++seed);
       Network network = random_network(widths, hidden, last, seed);
       expect_defined_everywhere(network, rows.rows(), name_of(widths));
@@ -115,6 +117,20 @@ TEST(Forward, AwkwardValuesSaturateAndAreNeverNaN) {
     }
     EXPECT_TRUE(saturated);
   }
+}
+
+TEST(Forward, ASigmoidIsTheLogisticFunctionAndEndsAtItsBounds) {
+  const auto device = Device::cpu();
+  const Network network{{{1, 1, {1}, {0}, Activation::sigmoid}}};
+  Matrix rows(4001, 1);
+  for (std::size_t i = 0; i < rows.count; ++i) *rows.row(i) = (static_cast<float>(i) - 2000) / 20;
+  const Answer answer = computed(*device, network, rows.rows(), rows.count);
+  for (std::size_t i = 0; i < rows.count; ++i) {
+    const double x = std::clamp(static_cast<double>(*rows.row(i)), -87.0, 87.0),
+                 expected = 1 / (1 + std::exp(-x));
+    EXPECT_NEAR(static_cast<double>(*answer.out.row(i)) / expected, 1, 3e-7) << x;
+  }
+  EXPECT_EQ(*answer.out.row(rows.count - 1), 1);
 }
 
 TEST(Forward, PartsSumToTheError) {

@@ -89,9 +89,10 @@ TEST(GradientOnGpu, IsThePlainOne) {
                                                  {2, 100, 2},
                                                  {256, 3, 256}})
     for (std::size_t batch : {1, 17, 66}) {
-      const Activation hidden = std::vector{Activation::rectifier, Activation::tanh}[++seed % 2];
-      const Activation last =
-          std::vector{Activation::identity, Activation::tanh, Activation::rectifier}[seed % 3];
+      const Activation hidden =
+          std::vector{Activation::rectifier, Activation::tanh, Activation::sigmoid}[++seed % 3];
+      const Activation last = std::vector{Activation::identity, Activation::tanh, Activation::rectifier,
+                                          Activation::sigmoid}[seed % 4];
       Network network = random_network(widths, hidden, last, seed);
       if (seed % 4 == 0) network.input = random_standardisation(widths.front(), seed);
       expect_plain_gradient(network, random_rows(batch, widths.front(), seed).rows());
@@ -105,7 +106,8 @@ TEST(GradientOnGpu, OfWideRows) {
 
 TEST(TrainOnGpu, GivesThePlainNetwork) {
   const Matrix rows = planted_rows(100, 12, 3, 1);
-  for (Activation hidden : {Activation::rectifier, Activation::tanh, Activation::identity}) {
+  for (Activation hidden :
+       {Activation::rectifier, Activation::tanh, Activation::sigmoid, Activation::identity}) {
     Training training = small_training();
     training.hidden = hidden;
     training.epochs_max = 4;
@@ -150,7 +152,8 @@ TEST(TrainOnGpu, ManyWideRows) {
 
 TEST(TrainOnGpu, AwkwardRowsGiveFiniteNetworks) {
   for (const Matrix& rows : awkward_rows())
-    for (Activation hidden : {Activation::rectifier, Activation::tanh, Activation::identity}) {
+    for (Activation hidden :
+         {Activation::rectifier, Activation::tanh, Activation::sigmoid, Activation::identity}) {
       Training training = small_training();
       training.epochs_max = 3;
       training.batch = 7;
