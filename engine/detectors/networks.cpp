@@ -14,13 +14,19 @@
 namespace lanner::engine {
 namespace {
 
-// The numbers that stand for activations in files.
-constexpr mlp::Activation activations[] = {mlp::Activation::identity, mlp::Activation::rectifier,
-                                           mlp::Activation::tanh};
+// By the numbers that stand for them in files.
+struct Named {
+  mlp::Activation activation;
+  std::string_view name;
+};
+constexpr Named activations[] = {{mlp::Activation::identity, "identity"},
+                                 {mlp::Activation::rectifier, "rectifier"},
+                                 {mlp::Activation::tanh, "tanh"},
+                                 {mlp::Activation::sigmoid, "sigmoid"}};
 
 std::uint32_t number_of(mlp::Activation activation) {
   std::uint32_t number = 0;
-  while (activations[number] != activation) ++number;
+  while (activations[number].activation != activation) ++number;
   return number;
 }
 
@@ -161,6 +167,16 @@ class SquaredLengthScorer final : public Scorer {
 
 }  // namespace
 
+std::string_view name_of(mlp::Activation activation) {
+  return activations[number_of(activation)].name;
+}
+
+std::optional<mlp::Activation> activation_named(std::string_view name) {
+  for (const Named& known : activations)
+    if (known.name == name) return known.activation;
+  return std::nullopt;
+}
+
 void save_network(const mlp::Network& network, TensorWriter& writer) {
   const mlp::Standardisation& input = network.input;
   writer.add("input.shift", {input.shift.size()}, std::span(input.shift));
@@ -189,7 +205,7 @@ mlp::Network load_network(const TensorReader& reader) {
     const auto& shape = reader.shape(name_of(l, "weight"));
     require(shape.size() == 2, name_of(l, "weight") + " is not a matrix");
     network.layers.push_back({shape[1], shape[0], reader.floats(name_of(l, "weight")),
-                              reader.floats(name_of(l, "bias")), activations[number]});
+                              reader.floats(name_of(l, "bias")), activations[number].activation});
   }
   try {
     mlp::validate(network);

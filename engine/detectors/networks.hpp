@@ -3,12 +3,18 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "engine/detectors/detector.hpp"
 #include "kernels/mlp/mlp.hpp"
 
 namespace lanner::engine {
+
+/// Activations by the names that settings and imports have for them.
+std::string_view name_of(mlp::Activation);
+std::optional<mlp::Activation> activation_named(std::string_view);
 
 void save_network(const mlp::Network&, TensorWriter&);
 /// A valid network with a standardisation. Throws InvalidModel.

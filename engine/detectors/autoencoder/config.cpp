@@ -25,7 +25,7 @@ std::span<const Parameter> parameters() {
        Kind::word,
        "tanh",
        "What a hidden layer does to its sums; tanh ranks and explains better, rectifier scores faster",
-       {"tanh", "rectifier", "identity"}},
+       {"tanh", "rectifier", "sigmoid", "identity"}},
       {"epochs", Kind::integer, "40", "Most passes over the training rows", {}, 1, 100000},
       {"batch", Kind::integer, "128", "Rows between two steps of training", {}, 1, 1048576},
       {"learning_rate", Kind::number, "0.001", "Adam's step size", {}, 1e-8, 1},
@@ -61,8 +61,7 @@ std::vector<std::size_t> widths_of(const Settings& settings, std::size_t feature
 }
 
 mlp::Activation activation_of(const Settings& settings) {
-  if (settings.is("activation", "rectifier")) return mlp::Activation::rectifier;
-  return settings.is("activation", "identity") ? mlp::Activation::identity : mlp::Activation::tanh;
+  return activation_named(settings.word("activation")).value();
 }
 
 std::shared_ptr<const Fitted> fit(const FitRequest& request) {
