@@ -16,7 +16,6 @@
 namespace lanner::forest {
 namespace {
 
-constexpr std::size_t width_max = std::size_t{1} << 20;
 constexpr std::size_t rows_a_piece_of_work = 1024;
 
 [[noreturn]] void refuse(const std::string& reason) {

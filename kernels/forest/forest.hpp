@@ -25,6 +25,7 @@ namespace lanner::forest {
 /// Lengths are multiples of 1 / ticks, and at most length_max in size.
 inline constexpr double ticks = 0x1p18;
 inline constexpr float length_max = 64;
+inline constexpr std::size_t width_max = std::size_t{1} << 20;
 inline constexpr std::size_t trees_max = std::size_t{1} << 20;
 /// What trees * length_max, and constants * unseen, are at most.
 inline constexpr double total_max = 0x1p26;

@@ -21,10 +21,6 @@ using mlp::Random;
 
 constexpr std::size_t trees_between_progress = 64;
 
-float whole_ticks(double length) {
-  return static_cast<float>(round_even(length * forest::ticks) / forest::ticks);
-}
-
 // Floyd's: as many random numbers as are drawn.
 std::vector<std::uint32_t> drawn_rows(std::size_t rows, std::size_t count, Random& random) {
   std::vector<std::uint32_t> drawn(count);
@@ -146,6 +142,10 @@ double expected_length(std::size_t n) {
   if (n == 2) return 1;
   const double rows = static_cast<double>(n);
   return 2 * (log(rows - 1) + 0.5772156649) - 2 * (rows - 1) / rows;
+}
+
+float whole_ticks(double length) {
+  return static_cast<float>(round_even(length * forest::ticks) / forest::ticks);
 }
 
 void set_scale(forest::Forest& forest, std::size_t samples) {

@@ -9,12 +9,6 @@
 #include "engine/detectors/references.hpp"
 
 namespace lanner::engine::isolation_forest {
-namespace {
-
-// What a tree can have been grown on.
-constexpr std::int64_t samples_max = std::int64_t{1} << 30;
-
-}  // namespace
 
 void Model::save(TensorWriter& writer) const {
   const forest::Forest& forest = grown_->forest;
@@ -36,7 +30,7 @@ std::shared_ptr<const Model> Model::load(const TensorReader& reader) {
   forest::Forest& forest = grown->forest;
   const auto width = reader.integers("width"), samples = reader.integers("samples");
   require(width.size() == 1 && width[0] > 0, "width is not one number above 0");
-  require(samples.size() == 1 && samples[0] >= 2 && samples[0] <= samples_max,
+  require(samples.size() == 1 && samples[0] >= 2 && samples[0] <= static_cast<std::int64_t>(samples_max),
           "samples is not one number of at least 2");
   forest.width = static_cast<std::size_t>(width[0]);
   grown->samples = static_cast<std::size_t>(samples[0]);
