@@ -1,4 +1,5 @@
-// Fitting: features, the seeded split, the detector, the calibration.
+// Fitting: features, the seeded split, the detector, the calibration; and the calibration of what was fitted
+// elsewhere.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -307,6 +308,44 @@ std::vector<std::string_view> segment_names(const Records& records, std::optiona
   return segments;
 }
 
+struct Calibrations {
+  std::optional<tail::Calibration> all;
+  std::optional<SegmentCalibrations> segments;
+};
+
+// segment_of: of each score; none: one calibration for all.
+Calibrations calibrations_of(Device& device, const Settings& settings, std::span<const float> scores,
+                             std::span<const std::string_view> segment_of,
+                             std::map<std::string, std::string>& provenance) {
+  std::size_t trimmed = 0;
+  std::string about;
+  const auto calibrated = [&](std::span<const float> some) {
+    CalibrationReport report;
+    auto made =
+        engine::calibrate(device, some, {settings.boolean("trim"), settings.boolean("extrapolate")}, &report);
+    trimmed += report.trimmed;
+    about = report.tail;
+    return made;
+  };
+  Calibrations made;
+  if (segment_of.empty()) {
+    made.all = calibrated(scores);
+  } else {
+    const std::string field(settings.word("segment"));
+    const SegmentScores split =
+        split_by_segment(scores, segment_of, static_cast<std::size_t>(settings.integer("segment_rows")));
+    if (!split.names.empty()) made.segments.emplace(SegmentCalibrations{Segments(field, split.names), {}});
+    for (const auto& own : split.scores) made.segments->own.push_back(calibrated(own));
+    made.all = calibrated(split.pool);
+    provenance["segments"] =
+        std::to_string(split.names.size()) + " of their own, " + std::to_string(split.pooled) +
+        " pooled; the pool's rows: " + std::to_string(split.pool.size()) + (split.pool_is_all ? ", all" : "");
+  }
+  provenance["rows_trimmed"] = std::to_string(trimmed);
+  provenance["tail"] = about;
+  return made;
+}
+
 // What is fitted: what was asked for, or what was chosen, with the settings of every fit as they were.
 struct Fittable {
   const Detector* detector;
@@ -437,42 +476,71 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
       {"seed", std::to_string(options.seed)},
   };
   if (!fittable.reasons.empty()) provenance["auto"] = fittable.reasons;
-  std::optional<tail::Calibration> calibration;
-  std::optional<SegmentCalibrations> segments;
+  Calibrations calibrations;
   if (!result.scores.empty()) {
     if (progress) progress(0.95, "calibration");
-    std::size_t trimmed = 0;
-    std::string about;
-    const auto calibrated = [&](std::span<const float> scores) {
-      CalibrationReport report;
-      auto made = calibrate(options.gpu ? *options.gpu : device, scores,
-                            {settings.boolean("trim"), settings.boolean("extrapolate")}, &report);
-      trimmed += report.trimmed;
-      about = report.tail;
-      return made;
-    };
-    if (!by_segment) {
-      calibration = calibrated(result.scores);
-    } else {
-      const std::string field(settings.word("segment"));
-      const SegmentScores split = split_by_segment(
-          result.scores,
-          segment_names(records, segments_from, parts ? parts->calibration_records : rows.records),
-          static_cast<std::size_t>(settings.integer("segment_rows")));
-      if (!split.names.empty()) segments.emplace(SegmentCalibrations{Segments(field, split.names), {}});
-      for (const auto& scores : split.scores) segments->own.push_back(calibrated(scores));
-      calibration = calibrated(split.pool);
-      provenance["segments"] = std::to_string(split.names.size()) + " of their own, " +
-                               std::to_string(split.pooled) +
-                               " pooled; the pool's rows: " + std::to_string(split.pool.size()) +
-                               (split.pool_is_all ? ", all" : "");
-    }
-    provenance["rows_trimmed"] = std::to_string(trimmed);
-    provenance["tail"] = about;
+    std::vector<std::string_view> segment_of;
+    if (by_segment)
+      segment_of = segment_names(records, segments_from, parts ? parts->calibration_records : rows.records);
+    calibrations =
+        calibrations_of(options.gpu ? *options.gpu : device, settings, result.scores, segment_of, provenance);
   }
   auto model =
       from_bytes(model_bytes({options.name, fittable.detector, fittable.settings, plan, result.fitted,
-                              calibration, segments, result.drift, examples, provenance}));
+                              calibrations.all, calibrations.segments, result.drift, examples, provenance}));
+  if (progress) progress(1, "done");
+  return model;
+}
+
+std::shared_ptr<const Model> Model::calibrate(Device& device, const Schema& schema, const Records& records,
+                                              const Imported& imported, const FitOptions& options,
+                                              Progress progress) {
+  std::map<std::string, std::string> given = imported.settings;
+  given.insert(options.settings.begin(), options.settings.end());
+  const Settings settings = Settings::parse(all_parameters(imported.detector), given);
+  if (!settings.is("scale", "none"))
+    throw InvalidSettings({{"scale", "'" + std::string(settings.word("scale")) + "'",
+                            "none: an imported detector takes rows as they are", ""}});
+  if (settings.is("calibration", "cross"))
+    throw InvalidSettings({{"calibration", "'cross'",
+                            "none, or any share: an imported detector is calibrated on all rows given", ""}});
+  const bool by_segment = !settings.is("segment", "none"), none = settings.is("calibration", "none");
+  const auto segments_from =
+      by_segment ? segment_field(schema, records, settings.word("segment")) : std::nullopt;
+  if (progress) progress(0, "features");
+  const FeaturePlan plan = FeaturePlan::fit(
+      schema, options.features.empty() ? identity_features(schema, Scale::none) : options.features, records,
+      options.limits);
+  if (plan.width() != imported.fitted->width())
+    throw std::invalid_argument("found rows of " + std::to_string(plan.width()) +
+                                " features, allowed those of the imported " + std::string(imported.detector) +
+                                ": " + std::to_string(imported.fitted->width()));
+  const AcceptedRows rows = accepted_rows(plan, records);
+  const Rows matrix = rows.matrix.view();
+  const Examples examples = examples_of(matrix, *imported.fitted, options.seed);
+  std::map<std::string, std::string> provenance{
+      {"imported", imported.from},
+      {"rows", std::to_string(records.count)},
+      {"rows_refused", std::to_string(records.count - matrix.count)},
+      {"rows_calibrated_on", std::to_string(none ? 0 : matrix.count)},
+      {"rows_sha256", sha256(std::as_bytes(std::span(rows.matrix.values)))},
+      {"calibration", none ? "none" : "all rows"},
+      {"seed", std::to_string(options.seed)},
+  };
+  Calibrations calibrations;
+  std::shared_ptr<const DriftReference> drift;
+  if (!none) {
+    const std::vector<float> scores =
+        scores_of(device, *imported.fitted, matrix, part_of(progress, 0.1, 0.95));
+    drift = drift_of(matrix, scores, watched_columns(plan));
+    std::vector<std::string_view> segment_of;
+    if (by_segment) segment_of = segment_names(records, segments_from, rows.records);
+    calibrations =
+        calibrations_of(options.gpu ? *options.gpu : device, settings, scores, segment_of, provenance);
+  }
+  auto model =
+      from_bytes(model_bytes({options.name, find_detector(imported.detector), settings, plan, imported.fitted,
+                              calibrations.all, calibrations.segments, drift, examples, provenance}));
   if (progress) progress(1, "done");
   return model;
 }

@@ -16,6 +16,7 @@
 #include "engine/calibrate/drift.hpp"
 #include "engine/calibrate/segments.hpp"
 #include "engine/detectors/detector.hpp"
+#include "engine/detectors/imported.hpp"
 #include "engine/features/features.hpp"
 
 namespace lanner::engine {
@@ -67,6 +68,13 @@ class Model {
   /// InvalidSettings where options or data don't fit.
   static std::shared_ptr<const Model> fit(Device&, const Schema&, const Records&, const FitOptions&,
                                           Progress = {});
+
+  /// The model of a detector that was fitted elsewhere. All records calibrate it: rows that it was not fitted
+  /// on. Of the options the detector isn't looked at, settings of the detector's own stand where the import
+  /// doesn't say them, `calibration` may be none and `scale` nothing else than none: rows go to the detector
+  /// as they are. Throws as fit does.
+  static std::shared_ptr<const Model> calibrate(Device&, const Schema&, const Records&, const Imported&,
+                                                const FitOptions&, Progress = {});
 
   static std::shared_ptr<const Model> load(const std::filesystem::path&);
   static std::shared_ptr<const Model> from_bytes(std::vector<std::byte>);
