@@ -27,8 +27,22 @@ from typing_extensions import Self
 
 """
 
+# What an import leaves open.
+OPEN = ("trim: bool = True, extrapolate: bool = True, false_alarm_rate: float | Literal['auto'] = 'auto', "
+        "contamination: float | None = None, seed: int = 1, device: Literal['cpu', 'cuda', 'emulated'] = 'cpu', "
+        "verbose: bool = False")
+
 # What methods take and give; a method that isn't here fails the build.
 TYPES = {
+    "from_sklearn": (f"forest: SklearnIsolationForest, X_calibration: ArrayLike | Any, *, {OPEN}", "Self"),
+    "from_treelite": (f"model: str | bytes | Any, X_calibration: ArrayLike | Any, *, {OPEN}", "Self"),
+    "from_safetensors": (
+        "path: str | PathLike[str], X_calibration: ArrayLike | Any, *, activation: str | Sequence[str], "
+        "mean: ArrayLike | None = None, scale: ArrayLike | None = None, layers: Sequence[str] | None = None, " + OPEN,
+        "Self"),
+    "from_onnx": (
+        "path: str | PathLike[str], X_calibration: ArrayLike | Any, *, mean: ArrayLike | None = None, "
+        "scale: ArrayLike | None = None, " + OPEN, "Self"),
     "fit": ("X: ArrayLike | Any, y: None = None", "Self"),
     "fit_predict": ("X: ArrayLike | Any, y: None = None", "NDArray[np.int64]"),
     "anomaly_score": ("X: ArrayLike | Any", "NDArray[np.float32]"),
@@ -55,6 +69,10 @@ TYPES = {
 }
 
 
+# Classes that can be imported, and where their methods for it stand.
+IMPORTS = {"IsolationForest": "_ForestImports", "Autoencoder": "_NetworkImports"}
+
+
 def quoted(text, indent):
     return textwrap.indent(f'"""{text.rstrip()}"""', indent)
 
@@ -67,10 +85,11 @@ def methods(module, name, **more):
         if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
             continue
         given, result = {**TYPES, **more}[node.name]
-        if node.decorator_list:
-            yield "    @property"
+        decorators = [decorator.id for decorator in node.decorator_list]
+        yield from (f"    @{decorator}" for decorator in decorators)
+        first = "cls" if "classmethod" in decorators else "self"
         text = ast.get_docstring(node)
-        yield f"    def {node.name}(self{', ' * bool(given)}{given}) -> {result}:" + ("" if text else " ...")
+        yield f"    def {node.name}({first}{', ' * bool(given)}{given}) -> {result}:" + ("" if text else " ...")
         if text:
             yield quoted(text, "        ")
 
@@ -107,6 +126,7 @@ def main(folder):
     catalogue, fit_parameters = engine.catalogue(), engine.fit_parameters()
 
     lines = [HEAD +
+             "from sklearn.ensemble import IsolationForest as SklearnIsolationForest\n\n"
              "from . import _engine, plot as plot, pyod as pyod\n"
              "from .client import Client as Client, Subscriber as Subscriber\n\n__version__: str\n"
              "detectors: dict[str, type[Detector]]\n",
@@ -121,7 +141,8 @@ def main(folder):
         name = parameters.class_name(detector.name)
         arguments = parameters.arguments(detector, fit_parameters)
         docstring = parameters.docstring(detector, arguments, attributes_of("_estimators"))
-        lines += made(name, "Detector", docstring, arguments)
+        lines += [*list(made(name, "Detector", docstring, arguments))[:-1],
+                  *(methods("_imports", IMPORTS[name]) if name in IMPORTS else ()), ""]
         lines += [f"{alias} = {name}\n" for alias in parameters.aliases(detector.name)]
     automatic = engine.automatic()
     arguments = parameters.arguments(automatic, fit_parameters)

@@ -46,7 +46,8 @@ class Stubs(unittest.TestCase):
 
     def test_methods(self):
         for made, tree in ((lanner.Detector, stub("__init__")), (lanner.pyod.PyodDetector, stub("pyod")),
-                           (lanner.Series, stub("__init__")), (lanner.MultivariateSeries, stub("__init__"))):
+                           (lanner.Series, stub("__init__")), (lanner.MultivariateSeries, stub("__init__")),
+                           (lanner.IsolationForest, stub("__init__")), (lanner.Autoencoder, stub("__init__"))):
             stated = functions(classes(tree)[made.__name__])
             stated.pop("__init__", None)
             # A private base is no class of the stubs: its methods are its heirs'.
@@ -54,12 +55,15 @@ class Stubs(unittest.TestCase):
                        (base.__module__.startswith("lanner") and base.__name__.startswith("_"))
                        for name, value in vars(base).items()}
             public = {name for name, value in members.items()
-                      if not name.startswith("_") and (callable(value) or isinstance(value, property))}
+                      if not name.startswith("_") and (callable(value) or isinstance(value, (classmethod, property)))}
             self.assertEqual(set(stated) - {"fit_predict"}, public - {"fit_predict"})
             for name in public:
                 if not isinstance(members[name], property):
-                    expected = list(inspect.signature(getattr(made, name)).parameters)
-                    self.assertEqual([a.arg for a in stated[name].args.args], expected, name)
+                    parameters = inspect.signature(getattr(made, name)).parameters
+                    given = stated[name].args.args[isinstance(members[name], classmethod):]
+                    self.assertEqual([a.arg for a in given + stated[name].args.kwonlyargs], list(parameters), name)
+                    for keyword, default in defaults(stated[name]).items():
+                        self.assertEqual(default, repr(parameters[keyword].default), f"{name}({keyword})")
 
     def test_names(self):
         text = ast.unparse(stub("__init__"))
@@ -68,8 +72,8 @@ class Stubs(unittest.TestCase):
 
     def test_the_module(self):
         stated = classes(stub("_engine"))
-        for made in (_engine.Model, _engine.Events, _engine.Detector, _engine.Parameter, _engine.SeriesDetector,
-                     _engine.MultivariateModel, _engine.MultivariateDetector):
+        for made in (_engine.Model, _engine.Events, _engine.Imported, _engine.Detector, _engine.Parameter,
+                     _engine.SeriesDetector, _engine.MultivariateModel, _engine.MultivariateDetector):
             public = {name for name in vars(made) if not name.startswith("_")}
             self.assertEqual({name for name in functions(stated[made.__name__]) if not name.startswith("_")}, public)
 

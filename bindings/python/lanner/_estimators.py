@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import _engine, _parameters, _rows
+from . import _engine, _imports, _parameters, _rows
 from ._progress import progress
 
 _rate_wanted = 0.001  # of `lanner score` and `lanner serve`, where nothing else is said
@@ -71,11 +71,7 @@ class Detector(OutlierMixin, BaseEstimator):
         Raises ValueError for settings that the engine doesn't allow, with its text, and for rows that can't be used;
         RuntimeError where `device` isn't there. Ctrl-C ends it at the next step of progress.
         """
-        X = validate_data(self, _rows.as_matrix(X), dtype=[np.float64, np.float32], order="C", ensure_min_samples=2)
-        if X.dtype == np.float64 and max(-X.min(), X.max()) > np.finfo(np.float32).max:
-            raise ValueError("Input X contains a value too large for dtype('float32').")
-        fields = list(getattr(self, "feature_names_in_", [f"x{i}" for i in range(X.shape[1])]))
-        events = _engine.Events(X)
+        events, fields = self._learned_from(X)
         with progress(f"fit {self._detector}", self.verbose) as tell:
             model = _engine.Model.fit(events, self._detector, self._settings(), fields, self._seed(), self._detector,
                                       self.device, tell)
@@ -160,6 +156,27 @@ class Detector(OutlierMixin, BaseEstimator):
         the threshold of predict is not part of it. Raises OSError."""
         check_is_fitted(self)
         self.model_.save(os.fspath(path))
+
+    def _calibrate(self, imported, X, feature_names):
+        """An imported detector instead of a fit. feature_names: those that it was fitted on, or None."""
+        events, fields = self._learned_from(X)
+        if feature_names is not None and fields != list(feature_names) and hasattr(self, "feature_names_in_"):
+            raise ValueError(f"X_calibration: found the columns {', '.join(fields)}, allowed those of the fit in their "
+                             f"order: {', '.join(feature_names)}")
+        with progress(f"calibrate {self._detector}", self.verbose) as tell:
+            model = _engine.Model.calibrate(imported, events, self._settings(), fields, self._seed(), self._detector,
+                                            self.device, tell)
+        self._set_threshold(model, events)
+        self.model_ = model
+        return self
+
+    def _learned_from(self, X):
+        """(events, names of their fields)"""
+        X = validate_data(self, _rows.as_matrix(X), dtype=[np.float64, np.float32], order="C", ensure_min_samples=2)
+        if X.dtype == np.float64 and max(-X.min(), X.max()) > np.finfo(np.float32).max:
+            raise ValueError("Input X contains a value too large for dtype('float32').")
+        fields = list(getattr(self, "feature_names_in_", [f"x{i}" for i in range(X.shape[1])]))
+        return _engine.Events(X), fields
 
     def _settings(self):
         given = {name: getattr(self, name) for name in [*_tables[self._detector], *_fit_table]}
@@ -290,13 +307,15 @@ _tables = {detector.name: {parameter.name: parameter for parameter in detector.p
            for detector in [*_engine.catalogue(), _engine.automatic()]}
 
 
-def _made(detector, base=Detector):
+def _made(detector, *bases):
     arguments = _parameters.arguments(detector, _engine.fit_parameters())
     name = _parameters.class_name(detector.name)
-    return type(name, (base,), {
+    return type(name, bases, {
         "__init__": _parameters.constructor(arguments), "__module__": "lanner", "_detector": detector.name,
         "__doc__": _parameters.docstring(detector, arguments, _attributes)})
 
 
-classes = {detector.name: _made(detector) for detector in _engine.catalogue()}
+_imported = {detector: (base, Detector) for detector, base in _imports.bases.items()}
+classes = {detector.name: _made(detector, *_imported.get(detector.name, (Detector,)))
+           for detector in _engine.catalogue()}
 Auto = _made(_engine.automatic(), _Chosen)

@@ -172,6 +172,23 @@ std::vector<std::optional<Explanation>> explanations(
   return out;
 }
 
+// What a fit and a calibration are told.
+struct Fitting {
+  Fitting(const std::map<std::string, std::string>& settings, const std::vector<std::string>& fields,
+          std::uint64_t seed, const std::string& name, const std::string& device) {
+    options.settings = settings;
+    options.seed = seed;
+    options.name = name;
+    for (const std::string& field : fields) schema.fields.push_back({field, engine::ColumnKind::number});
+    if (device != "cpu") gpu = device_named(device);
+    options.gpu = gpu.get();
+  }
+
+  std::shared_ptr<Device> cpu = device_named("cpu"), gpu;
+  engine::Schema schema;
+  engine::FitOptions options;
+};
+
 class Model {
  public:
   explicit Model(std::shared_ptr<const engine::Model> model) : model_(std::move(model)) {}
@@ -180,20 +197,23 @@ class Model {
                    const std::map<std::string, std::string>& settings, const std::vector<std::string>& fields,
                    std::uint64_t seed, const std::string& name, const std::string& device,
                    const nb::object& progress) {
-    engine::FitOptions options;
-    options.detector = detector;
-    options.settings = settings;
-    options.seed = seed;
-    options.name = name;
-    engine::Schema schema;
-    for (const std::string& field : fields) schema.fields.push_back({field, engine::ColumnKind::number});
-    const auto cpu = device_named("cpu");
-    std::shared_ptr<Device> gpu;
-    if (device != "cpu") gpu = device_named(device);
-    options.gpu = gpu.get();
+    Fitting fitting(settings, fields, seed, name, device);
+    fitting.options.detector = detector;
     nb::gil_scoped_release release;
     const FloatEnvironment environment;
-    return Model(engine::Model::fit(*cpu, schema, events.records(), options, progress_to(progress)));
+    return Model(engine::Model::fit(*fitting.cpu, fitting.schema, events.records(), fitting.options,
+                                    progress_to(progress)));
+  }
+
+  static Model calibrate(const engine::Imported& imported, const Events& events,
+                         const std::map<std::string, std::string>& settings,
+                         const std::vector<std::string>& fields, std::uint64_t seed, const std::string& name,
+                         const std::string& device, const nb::object& progress) {
+    const Fitting fitting(settings, fields, seed, name, device);
+    nb::gil_scoped_release release;
+    const FloatEnvironment environment;
+    return Model(engine::Model::calibrate(*fitting.cpu, fitting.schema, events.records(), imported,
+                                          fitting.options, progress_to(progress)));
   }
 
   static Model from_bytes(const nb::bytes& bytes) {
@@ -333,6 +353,9 @@ void add_model(nb::module_& module) {
 
   nb::class_<Model>(module, "Model", "A fitted detector, its features and calibration: immutable.")
       .def_static("fit", &Model::fit, nb::arg("events"), nb::arg("detector"), nb::arg("settings"),
+                  nb::arg("fields"), nb::arg("seed") = 1, nb::arg("name") = "model",
+                  nb::arg("device") = "cpu", nb::arg("progress").none() = nb::none())
+      .def_static("calibrate", &Model::calibrate, nb::arg("imported"), nb::arg("events"), nb::arg("settings"),
                   nb::arg("fields"), nb::arg("seed") = 1, nb::arg("name") = "model",
                   nb::arg("device") = "cpu", nb::arg("progress").none() = nb::none())
       .def_static("from_bytes", &Model::from_bytes, nb::arg("bytes"))

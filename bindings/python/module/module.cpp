@@ -5,6 +5,7 @@
 #include <exception>
 #include <system_error>
 
+#include "bindings/python/module/imports.hpp"
 #include "bindings/python/module/model.hpp"
 #include "bindings/python/module/series.hpp"
 #include "bindings/python/module/tables.hpp"
@@ -33,6 +34,7 @@ NB_MODULE(_engine, module) {
   nb::register_exception_translator(translate);
   module.attr("__version__") = LANNER_VERSION;
   lanner::python::add_tables(module);
+  lanner::python::add_imports(module);
   lanner::python::add_model(module);
   lanner::python::add_series(module);
 }
