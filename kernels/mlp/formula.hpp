@@ -40,9 +40,10 @@ LANNER_FORMULA F sigmoid(F saturated) {
   return F(1.0f) / (F(1.0f) + exp_normal(minimum(maximum(-saturated, F(-bound)), F(bound))));
 }
 
-/// Whether an activation is one of the long formulas, which every backend lets stand once.
+/// Whether an activation is one of the long formulas, which every backend lets stand once. One comparison: with
+/// two of them a kernel of the GPU's spills registers.
 LANNER_FORMULA constexpr bool is_curved(Activation activation) {
-  return activation == Activation::tanh || activation == Activation::sigmoid;
+  return activation >= Activation::tanh;
 }
 template <class F>
 LANNER_FORMULA F curved(Activation activation, F saturated) {

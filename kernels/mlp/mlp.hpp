@@ -25,6 +25,7 @@
 
 namespace lanner::mlp {
 
+/// From tanh on they take a function of arithmetic/elementary.hpp.
 enum class Activation { identity, rectifier, tanh, sigmoid };
 
 /// One dense layer: plain data.
