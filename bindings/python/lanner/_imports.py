@@ -346,12 +346,14 @@ _onnx_activations = {"Relu": "rectifier", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 
 def network_of_onnx(path, mean, scale):
     onnx = _package("onnx", "ONNX files")
+    from google.protobuf.message import DecodeError  # onnx brings it
+
     file = _file(path)[1]
     try:
         model = onnx.load(os.fspath(path))
         onnx.checker.check_model(model)
         graph = _Chain(onnx, model.graph, path)
-    except (onnx.checker.ValidationError, _package("google.protobuf.message", "ONNX files").DecodeError) as error:
+    except (onnx.checker.ValidationError, DecodeError) as error:
         raise ValueError(f"{path}: found no ONNX model: {error}") from error
     return _network(graph.layers(), mean, scale, f"ONNX {file}")
 
@@ -396,6 +398,8 @@ class _Chain:
             raise ValueError(f"{where}: found {operator} of {inputs[0]!r}, allowed of what the node before it gives: "
                              "the layers must be one chain")
         others = [self._constant(name, operator, where) for name in inputs[1:] if name]
+        if operator in ("Gemm", "MatMul", "Add") and not others:
+            raise ValueError(f"{where}: found {operator} without weights")
         if operator in _onnx_activations:
             if self._open is None:
                 raise ValueError(f"{where}: found {operator} where no layer is before it, allowed one a layer")
