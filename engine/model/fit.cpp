@@ -365,6 +365,38 @@ Fittable chosen_for(Rows training, const Settings& given, const FitWork& work) {
           std::move(reasons)};
 }
 
+// A model of features and a detector that were fitted before, calibrated on all of these records.
+std::vector<std::byte> calibrated_on_all(Device& device, Device* gpu, const std::string& name,
+                                         const Detector* detector,
+                                         const std::shared_ptr<const Fitted>& fitted,
+                                         const Settings& settings, const FeaturePlan& plan,
+                                         const Records& records, std::uint64_t seed,
+                                         std::map<std::string, std::string> provenance,
+                                         const Progress& progress) {
+  const bool none = settings.is("calibration", "none");
+  const AcceptedRows rows = accepted_rows(plan, records);
+  const Rows matrix = rows.matrix.view();
+  provenance["rows"] = std::to_string(records.count);
+  provenance["rows_refused"] = std::to_string(records.count - matrix.count);
+  provenance["rows_calibrated_on"] = std::to_string(none ? 0 : matrix.count);
+  provenance["rows_sha256"] = sha256(std::as_bytes(std::span(rows.matrix.values)));
+  provenance["calibration"] = none ? "none" : "all rows";
+  provenance["seed"] = std::to_string(seed);
+  Calibrations calibrations;
+  std::shared_ptr<const DriftReference> drift;
+  if (!none) {
+    const std::vector<float> scores = scores_of(device, *fitted, matrix, part_of(progress, 0.1, 0.95));
+    drift = drift_of(matrix, scores, watched_columns(plan));
+    std::vector<std::string_view> segment_of;
+    if (!settings.is("segment", "none"))
+      segment_of = segment_names(records, segment_field(plan.schema(), records, settings.word("segment")),
+                                 rows.records);
+    calibrations = calibrations_of(gpu ? *gpu : device, settings, scores, segment_of, provenance);
+  }
+  return model_bytes({name, detector, settings, plan, fitted, calibrations.all, calibrations.segments, drift,
+                      examples_of(matrix, *fitted, seed), provenance});
+}
+
 }  // namespace
 
 std::span<const Parameter> fit_parameters() {
@@ -504,9 +536,6 @@ std::shared_ptr<const Model> Model::calibrate(Device& device, const Schema& sche
   if (settings.is("calibration", "cross"))
     throw InvalidSettings({{"calibration", "'cross'",
                             "none, or any share: an imported detector is calibrated on all rows given", ""}});
-  const bool by_segment = !settings.is("segment", "none"), none = settings.is("calibration", "none");
-  const auto segments_from =
-      by_segment ? segment_field(schema, records, settings.word("segment")) : std::nullopt;
   if (progress) progress(0, "features");
   const FeaturePlan plan = FeaturePlan::fit(
       schema, options.features.empty() ? identity_features(schema, Scale::none) : options.features, records,
@@ -515,32 +544,21 @@ std::shared_ptr<const Model> Model::calibrate(Device& device, const Schema& sche
     throw std::invalid_argument("found rows of " + std::to_string(plan.width()) +
                                 " features, allowed those of the imported " + std::string(imported.detector) +
                                 ": " + std::to_string(imported.fitted->width()));
-  const AcceptedRows rows = accepted_rows(plan, records);
-  const Rows matrix = rows.matrix.view();
-  const Examples examples = examples_of(matrix, *imported.fitted, options.seed);
-  std::map<std::string, std::string> provenance{
-      {"imported", imported.from},
-      {"rows", std::to_string(records.count)},
-      {"rows_refused", std::to_string(records.count - matrix.count)},
-      {"rows_calibrated_on", std::to_string(none ? 0 : matrix.count)},
-      {"rows_sha256", sha256(std::as_bytes(std::span(rows.matrix.values)))},
-      {"calibration", none ? "none" : "all rows"},
-      {"seed", std::to_string(options.seed)},
-  };
-  Calibrations calibrations;
-  std::shared_ptr<const DriftReference> drift;
-  if (!none) {
-    const std::vector<float> scores =
-        scores_of(device, *imported.fitted, matrix, part_of(progress, 0.1, 0.95));
-    drift = drift_of(matrix, scores, watched_columns(plan));
-    std::vector<std::string_view> segment_of;
-    if (by_segment) segment_of = segment_names(records, segments_from, rows.records);
-    calibrations =
-        calibrations_of(options.gpu ? *options.gpu : device, settings, scores, segment_of, provenance);
-  }
-  auto model =
-      from_bytes(model_bytes({options.name, find_detector(imported.detector), settings, plan, imported.fitted,
-                              calibrations.all, calibrations.segments, drift, examples, provenance}));
+  auto model = from_bytes(calibrated_on_all(device, options.gpu, options.name,
+                                            find_detector(imported.detector), imported.fitted, settings, plan,
+                                            records, options.seed, {{"imported", imported.from}}, progress));
+  if (progress) progress(1, "done");
+  return model;
+}
+
+std::shared_ptr<const Model> Model::recalibrated(Device& device, const Records& records, std::uint64_t seed,
+                                                 Progress progress) const {
+  if (!calibration_) throw std::invalid_argument("a model without calibration can't be calibrated again");
+  if (progress) progress(0, "features");
+  std::map<std::string, std::string> provenance = provenance_;
+  provenance["recalibrated"] = "of " + hash_;
+  auto model = from_bytes(calibrated_on_all(device, nullptr, name_, detector_, fitted_, *settings_,
+                                            *features_, records, seed, std::move(provenance), progress));
   if (progress) progress(1, "done");
   return model;
 }

@@ -76,6 +76,11 @@ class Model {
   static std::shared_ptr<const Model> calibrate(Device&, const Schema&, const Records&, const Imported&,
                                                 const FitOptions&, Progress = {});
 
+  /// This model's features and detector, as they are, calibrated on all of these records instead, by this
+  /// model's settings; `seed`: of the examples that are kept. Throws std::invalid_argument for a model
+  /// without calibration, and as fit does.
+  std::shared_ptr<const Model> recalibrated(Device&, const Records&, std::uint64_t seed, Progress = {}) const;
+
   static std::shared_ptr<const Model> load(const std::filesystem::path&);
   static std::shared_ptr<const Model> from_bytes(std::vector<std::byte>);
   void save(const std::filesystem::path&) const;

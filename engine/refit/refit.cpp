@@ -1,5 +1,7 @@
 #include "engine/refit/refit.hpp"
 
+#include <utility>
+
 namespace lanner::engine {
 namespace {
 
@@ -16,11 +18,12 @@ Records slice(const Records& records, std::size_t begin, std::size_t end, std::s
 }  // namespace
 
 Refitted refit(Device& device, const std::shared_ptr<const Model>& now, const Records& recent,
-               const FitOptions& options, Progress progress) {
+               const FitOptions& options, Renewed renewed, Progress progress) {
   const Schema& schema = now->features().schema();
   const std::size_t fitted_on = recent.count - recent.count / 5;
   const Records before = slice(recent, 0, fitted_on, schema.fields);
-  auto model = Model::fit(device, schema, before, options, std::move(progress));
+  auto model = renewed == Renewed::fit ? Model::fit(device, schema, before, options, std::move(progress))
+                                       : now->recalibrated(device, before, options.seed, std::move(progress));
   const Gate gate = compare(device, now, model, before, slice(recent, fitted_on, recent.count, schema.fields),
                             options.seed);
   return {std::move(model), gate};

@@ -13,11 +13,14 @@ struct Refitted {
   Gate gate;
 };
 
-/// Fits on the earlier four fifths of `recent`, in their order, and compares both models on the rest
-/// (engine/refit/gate.hpp). What is compared is what would take over: the last fifth is not fitted on
-/// afterwards. The options are those of a first fit; the schema is that of the model at work. Throws what
+/// fit: detector, features and calibration anew. calibration: that alone; the rest stays as it is.
+enum class Renewed { fit, calibration };
+
+/// Fits, or calibrates, on the earlier four fifths of `recent`, in their order, and compares both models on
+/// the rest (engine/refit/gate.hpp). What is compared is what would take over: the last fifth is not fitted
+/// on afterwards. The options are those of a first fit; the schema is that of the model at work. Throws what
 /// Model::fit throws.
 Refitted refit(Device&, const std::shared_ptr<const Model>& now, const Records& recent, const FitOptions&,
-               Progress = {});
+               Renewed = Renewed::fit, Progress = {});
 
 }  // namespace lanner::engine

@@ -81,7 +81,9 @@ constexpr Key learn_keys[] = {
 };
 constexpr Key refit_keys[] = {
     {"every", "a duration from 1s", "none", "After so much event time (without event times: time)."},
-    {"on_drift", "yes, no", "no", "Once the data stops looking like the calibration rows."},
+    {"on_drift", "say, calibrate, fit", "say",
+     "Once the data stops looking like the calibration rows. calibrate: the detector stays, its p-values are "
+     "renewed."},
     {"rows", "a whole number from 100", "as many as were learned from",
      "Recent events that it needs; four fifths are fitted on, the rest compared on."},
 };
@@ -380,7 +382,8 @@ class Reader {
       fault(node, path, "neither models nor learn", "one of them");
     if (section.has("decide")) read_decide(section["decide"], path + ".decide", !time.empty(), stream);
     section.choice("drift", stream.watch_drift, {{"watch", true}, {"off", false}});
-    if (stream.learn && stream.learn->refit && stream.learn->refit->on_drift && !stream.watch_drift)
+    if (stream.learn && stream.learn->refit && stream.learn->refit->on_drift != OnDrift::say &&
+        !stream.watch_drift)
       fault(section["drift"], path + ".drift", "'off', though learn.refit waits for a drift", "watch");
   }
 
@@ -398,9 +401,9 @@ class Reader {
     const Section section(*this, node, path, refit_keys);
     section.duration("every", config.every_ns, second);
     section.choice("on_drift", config.on_drift,
-                   {{"yes", true}, {"no", false}, {"true", true}, {"false", false}});
+                   {{"say", OnDrift::say}, {"calibrate", OnDrift::calibrate}, {"fit", OnDrift::fit}});
     section.integer("rows", config.rows, least, 10'000'000);
-    if (node.IsMap() && !section.has("every") && !config.on_drift && errors_about(path) == 0)
+    if (node.IsMap() && !section.has("every") && config.on_drift == OnDrift::say && errors_about(path) == 0)
       fault(node, path, "neither every nor on_drift", "one of them, or both");
   }
 

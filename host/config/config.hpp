@@ -41,10 +41,13 @@ struct ModelConfig {
   std::optional<FitConfig> fit;  ///< for `lanner fit --config`, which writes `file`
 };
 
+/// What follows a drift: the host says so; it calibrates the model again, or fits it again, on events since.
+enum class OnDrift { say, calibrate, fit };
+
 /// When a model that was learned is fitted again, on recent events.
 struct RefitConfig {
   std::int64_t every_ns = 0;  ///< 0: not by time
-  bool on_drift = false;
+  OnDrift on_drift = OnDrift::say;
   std::size_t rows = 5000;  ///< of events; default: as many as were learned from
   bool operator==(const RefitConfig&) const = default;
 };

@@ -18,7 +18,7 @@ bool Refitting::take(const engine::Records& records, std::int64_t now_ns, bool d
     after_drift_ = false;
   }
   // What came before belongs to another time.
-  if (refit_.on_drift && drifted && !after_drift_) {
+  if (refit_.on_drift != OnDrift::say && drifted && !after_drift_) {
     events_.clear();
     after_drift_ = true;
   }
@@ -36,7 +36,9 @@ bool Refitting::take(const engine::Records& records, std::int64_t now_ns, bool d
 
 engine::Refitted Refitting::fit(Device& device, const std::shared_ptr<const engine::Model>& now,
                                 engine::Progress progress) const {
-  return engine::refit(device, now, events_.all(), fit_options(config_), std::move(progress));
+  const bool calibrate = after_drift_ && refit_.on_drift == OnDrift::calibrate;
+  return engine::refit(device, now, events_.all(), fit_options(config_),
+                       calibrate ? engine::Renewed::calibration : engine::Renewed::fit, std::move(progress));
 }
 
 void Refitting::done(std::string outcome) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/engine/refit/events.hpp"
 
 namespace lanner::engine {
@@ -21,6 +23,23 @@ TEST(Refit, FollowsAStreamThatHasMoved) {
   EXPECT_LE(gate.flagged_next, gate.flagged_allowed);
   EXPECT_EQ(model->features().schema(), now->features().schema());
   EXPECT_EQ(model->provenance().at("rows_fitted_on"), "1280");
+}
+
+TEST(Refit, OfTheCalibrationAloneScoresTheSame) {
+  const auto device = Device::cpu();
+  FitOptions options = made_options();
+  options.settings = {{"segment", "kind"}, {"segment_rows", "200"}, {"scale", "standard"}};
+  const auto now = made_model(*device, made_events(2000, 1), options);
+  const auto [model, gate] = refit(*device, now, made_events(2000, 2, 3), options, Renewed::calibration);
+  EXPECT_EQ(gate.ranked_now, gate.ranked_next);
+  EXPECT_GT(gate.flagged_now, gate.flagged_allowed);
+  EXPECT_LE(gate.flagged_next, gate.flagged_allowed);
+  EXPECT_EQ(model->features().to_json(), now->features().to_json()) << "scales are not learned again";
+  EXPECT_TRUE(std::ranges::equal(model->segments()->segments.names(), now->segments()->segments.names()));
+  options.settings = {{"calibration", "none"}};
+  EXPECT_THROW(
+      made_model(*device, made_events(500, 1), options)->recalibrated(*device, made_events(500, 2), 1),
+      std::invalid_argument);
 }
 
 TEST(Refit, IsFittedOnTheEarlierEventsAlone) {

@@ -114,7 +114,7 @@ TEST(Refit, LosesAndRepeatsNothing) {
 }
 
 TEST(Refit, AfterADriftIsOnEventsSinceAndRestoresTheGuarantee) {
-  RefittingHost run(refitted({.on_drift = true, .rows = 1000}));
+  RefittingHost run(refitted({.on_drift = OnDrift::fit, .rows = 1000}));
   const std::string first = run.hash();
   run.pass(3000, 2);
   EXPECT_TRUE(run.host.to_refit.empty());
@@ -129,6 +129,24 @@ TEST(Refit, AfterADriftIsOnEventsSinceAndRestoresTheGuarantee) {
   run.pass(3000, 4, 1);
   EXPECT_EQ(run.route()->lanes[0]->drift->withdrawn_at(), 0u);
   EXPECT_TRUE(run.host.to_refit.empty());
+}
+
+TEST(Refit, OfTheCalibrationAloneKeepsTheDetector) {
+  RefittingHost run(refitted({.on_drift = OnDrift::calibrate, .rows = 1000}));
+  run.pass(3000, 2);
+  // A scale that the detector has learned is off, and what it ranks highest is still what lies outside.
+  run.pass(3000, 3, 0.5);
+  ASSERT_EQ(run.host.to_refit.size(), 1u);
+  const auto before = run.route()->lanes[0]->scorer;
+  const engine::Gate gate = run.refit();
+  ASSERT_TRUE(gate.open()) << gate.text();
+  EXPECT_EQ(gate.ranked_next, gate.ranked_now);
+  const auto& after = run.route()->lanes[0]->scorer;
+  EXPECT_NE(after->model().hash(), before->model().hash());
+  EXPECT_EQ(after->model().provenance().at("recalibrated"), "of " + before->model().hash());
+  EXPECT_EQ(after->model().provenance().at("rows_fitted_on"), "1600");
+  run.pass(2000, 4, 0.5);
+  EXPECT_EQ(run.route()->lanes[0]->drift->withdrawn_at(), 0u);
 }
 
 TEST(Refit, ThatDoesWorseLeavesTheModelAtWork) {
