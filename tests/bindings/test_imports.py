@@ -205,6 +205,7 @@ class FromTreelite(unittest.TestCase):
         for text, model in (
                 ("model: found int, allowed treelite.Model", 7),
                 ("model: found text that is no JSON", "{"),
+                ("model: found text that is no JSON", "[" * 100000),
                 ("model: found no `trees`", "[]"),
                 ("task_type: found 'kRegressor', allowed 'kIsolationF", treelite_json(split(), task_type="kRegressor")),
                 ("postprocessor: found 'sigmoid'", treelite_json(split(), postprocessor="sigmoid")),

@@ -180,7 +180,7 @@ def forest_of_treelite(model):
                          "text of its dump_as_json()")
     try:
         dump = json.loads(model)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"model: found text that is no JSON: {error}") from error
     if not isinstance(dump, dict) or not isinstance(dump.get("trees"), list):
         raise ValueError("model: found no `trees`, allowed the text of Treelite's dump_as_json()")

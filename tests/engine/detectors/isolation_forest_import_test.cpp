@@ -260,6 +260,40 @@ TEST(IsolationForestImport, RefusesWhatIsNoForest) {
   refused([](Arrays& a) { a.width = std::size_t{1} << 40; }, "width");
 }
 
+TEST(IsolationForestImport, DamagedArraysNeverDoHarm) {
+  const Arrays good = random_forest(3, 4, 6, 2);
+  const Table queries(3, {0, 0, 0, -3e38f, 1, 3e38f});
+  constexpr std::int64_t numbers[] = {
+      -2, -1, 0, 1, 12, 13, std::int64_t{1} << 32, std::numeric_limits<std::int64_t>::max()};
+  const double values[] = {0, -1, 0.5, 1e300, -infinity, infinity, std::nan("")};
+  Random random(6);
+  std::size_t taken = 0, refused = 0;
+  for (int i = 0; i < 2000; ++i) {
+    Arrays bad = good;
+    std::vector<std::int64_t>* const integers[] = {&bad.begin, &bad.left, &bad.right, &bad.feature};
+    std::vector<double>* const doubles[] = {&bad.threshold, &bad.rows};
+    for (std::size_t times = 1 + random.below(3); times > 0; --times) {
+      const std::size_t array = random.below(6);
+      if (array < 4) {
+        auto& changed = *integers[array];
+        changed[random.below(changed.size())] = numbers[random.below(std::size(numbers))];
+      } else {
+        auto& changed = *doubles[array - 4];
+        changed[random.below(changed.size())] = values[random.below(std::size(values))];
+      }
+    }
+    try {
+      for (const float score : scores(*import_forest(bad.view()).fitted, queries))
+        ASSERT_TRUE(score >= 0 && score <= 1) << "change " << i;
+      ++taken;
+    } catch (const std::invalid_argument&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(taken, 200u);
+  EXPECT_GT(refused, 200u);
+}
+
 TEST(IsolationForestImport, ATreeDeeperThanLengthsReachIsRefused) {
   Arrays arrays;
   constexpr std::int64_t depth = 70;
