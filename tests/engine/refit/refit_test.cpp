@@ -28,7 +28,7 @@ TEST(Refit, FollowsAStreamThatHasMoved) {
 TEST(Refit, OfTheCalibrationAloneScoresTheSame) {
   const auto device = Device::cpu();
   FitOptions options = made_options();
-  options.settings = {{"segment", "kind"}, {"segment_rows", "200"}, {"scale", "standard"}};
+  options.settings = {{"segment", "kind"}, {"segment_rows", "60"}, {"scale", "standard"}};
   const auto now = made_model(*device, made_events(2000, 1), options);
   const auto [model, gate] = refit(*device, now, made_events(2000, 2, 3), options, Renewed::calibration);
   EXPECT_EQ(gate.ranked_now, gate.ranked_next);

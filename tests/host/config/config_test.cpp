@@ -214,7 +214,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"refit_when", stream("    fields: [x]\n    learn: {refit: {rows: 500}}\n"),
                 "learn.refit: found neither every nor on_drift, allowed one of them, or both"},
         BadCase{"refit_on", stream("    fields: [x]\n    learn: {refit: {every: 1d, on_drift: fti}}\n"),
-                "learn.refit.on_drift: found 'fti', allowed say, calibrate, fit; did you mean 'fit'?"},
+                "learn.refit.on_drift: found 'fti', allowed say, calibrate, fit (did you mean 'fit'?)"},
         BadCase{"refit_rows", stream("    fields: [x]\n    learn: {refit: {every: 1d, rows: 50}}\n"),
                 "learn.refit.rows: found '50', allowed a whole number from 100"},
         BadCase{"refit_on_what",
