@@ -33,7 +33,8 @@ std::optional<std::uint64_t> number(std::string_view text) {
 void perturb(Warp& warp, const Instruction& i, Mask lanes) {
   i.unperturbed(warp, i, lanes);
   if (++i.perturbation->executed % i.perturbation->every != 0) return;
-  warp.rows[i.at[0] + static_cast<unsigned>(std::countr_zero(lanes)) * i.result_bytes] ^= std::byte{1};
+  for (; lanes != 0; lanes &= lanes - 1)
+    warp.rows[i.at[0] + static_cast<unsigned>(std::countr_zero(lanes)) * i.result_bytes] ^= std::byte{1};
 }
 
 std::size_t bytes_of(char letter) {
