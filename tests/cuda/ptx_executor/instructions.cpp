@@ -262,7 +262,8 @@ void split(Warp& warp, const Instruction& i, Mask lanes) {
 template <class To, class From>
 To saturated(From whole) {
   // The largest To + 1 is a power of two, which every From holds.
-  constexpr From end = static_cast<From>(std::numeric_limits<To>::max() / 2 + 1) * From{2};
+  constexpr To half = std::numeric_limits<To>::max() / 2 + 1;
+  constexpr From end = From{2} * static_cast<From>(half);
   if (whole != whole) return 0;
   if (whole >= end) return std::numeric_limits<To>::max();
   if (whole < static_cast<From>(std::numeric_limits<To>::min())) return std::numeric_limits<To>::min();
@@ -655,34 +656,32 @@ class Set {
     const std::string vector = count == 1 ? "" : ".v" + std::to_string(count);
     put("st" + space + vector + type, "a" + registers, &store<Space, T, Register, count>);
   }
-  template <class Space, class T, class Register>
+  template <class Space, class T, class Register, unsigned count>
   void accesses(const std::string& space, const std::string& type) {
-    reads<Space, T, Register, 1>(space, type);
-    reads<Space, T, Register, 2>(space, type);
-    if constexpr (sizeof(T) <= 4) reads<Space, T, Register, 4>(space, type);
-    if constexpr (!std::is_same_v<Space, Parameters>) {
-      writes<Space, T, Register, 1>(space, type);
-      writes<Space, T, Register, 2>(space, type);
-      if constexpr (sizeof(T) <= 4) writes<Space, T, Register, 4>(space, type);
-    }
+    reads<Space, T, Register, count>(space, type);
+    if constexpr (!std::is_same_v<Space, Parameters>) writes<Space, T, Register, count>(space, type);
   }
-  template <class Space, class T>
-  void integer_accesses(const std::string& space, const std::string& type) {
-    if constexpr (sizeof(T) <= 2) accesses<Space, T, u16>(space, type);
-    if constexpr (sizeof(T) <= 4) accesses<Space, T, u32>(space, type);
-    accesses<Space, T, u64>(space, type);
+  // Vectors come in registers of the least width that there is, and so do floats.
+  template <class Space, class T, class Least, bool widens = true>
+  void all_accesses(const std::string& space, const std::string& type) {
+    accesses<Space, T, Least, 1>(space, type);
+    if constexpr (widens && sizeof(Least) < 4) accesses<Space, T, u32, 1>(space, type);
+    if constexpr (widens && sizeof(Least) < 8) accesses<Space, T, u64, 1>(space, type);
+    if constexpr (!std::is_same_v<Space, Generic>) {
+      accesses<Space, T, Least, 2>(space, type);
+      if constexpr (sizeof(T) <= 4) accesses<Space, T, Least, 4>(space, type);
+    }
   }
   template <class Space>
   void memory(const std::string& space) {
-    integer_accesses<Space, u8>(space, ".u8");
-    integer_accesses<Space, s8>(space, ".s8");
-    integer_accesses<Space, u16>(space, ".u16");
-    integer_accesses<Space, s16>(space, ".s16");
-    integer_accesses<Space, u32>(space, ".u32");
-    integer_accesses<Space, s32>(space, ".s32");
-    integer_accesses<Space, u64>(space, ".u64");
-    accesses<Space, u32, u32>(space, ".f32");
-    accesses<Space, u64, u64>(space, ".f64");
+    all_accesses<Space, u8, u16>(space, ".u8");
+    all_accesses<Space, s8, u16>(space, ".s8");
+    all_accesses<Space, u16, u16>(space, ".u16");
+    all_accesses<Space, u32, u32>(space, ".u32");
+    all_accesses<Space, s32, u32>(space, ".s32");
+    all_accesses<Space, u32, u32, false>(space, ".f32");
+    all_accesses<Space, u64, u64>(space, ".u64");
+    all_accesses<Space, u64, u64>(space, ".f64");
   }
 
   template <class Space, class T, auto f>

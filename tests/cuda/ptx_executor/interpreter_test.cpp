@@ -13,7 +13,6 @@ namespace lanner::ptx {
 namespace {
 
 using ::testing::Each;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr float infinity = std::numeric_limits<float>::infinity();

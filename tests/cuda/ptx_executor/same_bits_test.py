@@ -70,7 +70,7 @@ def write_rows(path, count, width, seed):
 def run(command, environment=None):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[:2000]}")
+        raise RuntimeError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[:600]}")
 
 
 def check_detector(lanner, interpreter_environment, folder, detector, shape):
@@ -131,7 +131,11 @@ def main(lanner, library, *programs):
         pending += [pool.submit(check_detector, lanner, environment, folder, detector, shape)
                     for detector in catalogue if detector in DETECTORS for shape in SHAPES]
         for future in concurrent.futures.as_completed(pending):
-            found, counts, names = future.result()
+            try:
+                found, counts, names = future.result()
+            except RuntimeError as error:
+                wrong.append(str(error))
+                continue
             wrong += found
             there |= names
             for kernel, count in counts.items():
