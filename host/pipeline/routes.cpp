@@ -256,16 +256,17 @@ Routes with_learned(const Routes& before, const std::string& stream, const Learn
   return routes;
 }
 
-Routes with_refitted(const Routes& before, const std::string& stream, const Refitting& refitting,
-                     const engine::Model& now, std::shared_ptr<const engine::Model> next, Device& device,
-                     const Gpus& gpus) {
+std::optional<Routes> with_refitted(const Routes& before, const std::string& stream,
+                                    const Refitting& refitting, const engine::Model& now,
+                                    std::shared_ptr<const engine::Model> next, Device& device,
+                                    const Gpus& gpus) {
   Routes routes = before;
   const auto found = routes.find(stream);
-  if (found == routes.end() || found->second->refitting.get() != &refitting) return routes;
+  if (found == routes.end() || found->second->refitting.get() != &refitting) return std::nullopt;
   auto route = std::make_shared<Route>(*found->second);
   const auto replaced = std::ranges::find_if(
       route->lanes, [&](const auto& lane) { return lane->model().hash() == now.hash(); });
-  if (replaced == route->lanes.end()) return routes;
+  if (replaced == route->lanes.end()) return std::nullopt;
   auto lane = std::make_shared<Lane>(route->config, (*replaced)->name, (*replaced)->role,
                                      std::make_shared<engine::ModelScorer>(std::move(next), device), device,
                                      replaced->get(), gpus);

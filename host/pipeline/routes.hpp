@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -70,11 +71,11 @@ Routes build_routes(const Config&, Device&, StreamCounterTable&, const Routes& b
 Routes with_learned(const Routes& before, const std::string& stream, const Learning&,
                     std::shared_ptr<const engine::Model>, std::shared_ptr<engine::FeatureState>, Device&,
                     const Gpus& = {});
-/// The same routes, with a refitted model in place of `now`, whose windows and decisions go on. As they were
-/// where that is no longer at work.
-Routes with_refitted(const Routes& before, const std::string& stream, const Refitting&,
-                     const engine::Model& now, std::shared_ptr<const engine::Model> next, Device&,
-                     const Gpus& gpus = {});
+/// The same routes, with a refitted model in place of `now`, whose windows and decisions go on. Nothing where
+/// that is no longer at work.
+std::optional<Routes> with_refitted(const Routes& before, const std::string& stream, const Refitting&,
+                                    const engine::Model& now, std::shared_ptr<const engine::Model> next,
+                                    Device&, const Gpus& gpus = {});
 /// The same routes, with a learning that failed begun anew.
 Routes with_new_learning(const Routes& before, const std::string& stream, const Learning& failed);
 

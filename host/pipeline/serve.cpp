@@ -389,17 +389,21 @@ void Host::refit(const std::string& stream, Refitting& refitting,
   std::string outcome;
   try {
     const auto [model, gate] = refitting.fit(device, now, progress);
-    outcome = fmt::format("{} {}: {}", model->hash(), gate.open() ? "took over" : "was not let through",
-                          gate.text());
+    std::string_view became = "was not let through";
     if (gate.open()) {
-      save_model(*model, refitting.learn().save);
       std::lock_guard lock(control_);
-      pipeline_->replace_routes(
-          with_refitted(*pipeline_->routes(), stream, refitting, *now, model, *chosen_.cpu, chosen_.gpus));
-      counters->refits.add();
+      auto next =
+          with_refitted(*pipeline_->routes(), stream, refitting, *now, model, *chosen_.cpu, chosen_.gpus);
+      became = next ? "took over" : "comes too late, another model is at work";
+      if (next) {
+        save_model(*model, refitting.learn().save);
+        pipeline_->replace_routes(std::move(*next));
+        counters->refits.add();
+      }
     } else {
       counters->refits_refused.add();
     }
+    outcome = fmt::format("{} {}: {}", model->hash(), became, gate.text());
     spdlog::log(gate.open() ? spdlog::level::info : spdlog::level::warn, "stream {}: refit: {}", stream,
                 outcome);
   } catch (const std::exception& error) {

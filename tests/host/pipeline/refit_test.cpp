@@ -51,8 +51,9 @@ struct RefittingHost {
     host.to_refit.clear();
     const auto [model, gate] = refitting->fit(*host.device, now, {});
     if (gate.open()) {
-      host.pipeline->replace_routes(
-          with_refitted(*host.pipeline->routes(), "s", *refitting, *now, model, *host.device));
+      auto next = with_refitted(*host.pipeline->routes(), "s", *refitting, *now, model, *host.device);
+      taken_over = next.has_value();
+      if (next) host.pipeline->replace_routes(std::move(*next));
       host.pipeline->move_on();
     }
     refitting->done(gate.text());
@@ -66,6 +67,7 @@ struct RefittingHost {
   }
 
   SimulatedHost host;
+  bool taken_over = false;
 };
 
 TEST(Refit, HappensOnceThePeriodIsOverAndThereAreEnoughEvents) {
@@ -196,6 +198,7 @@ TEST(Refit, OfAModelThatIsNoLongerAtWorkIsDropped) {
   run.host.use("s", {fitted(*run.host.device, width, "histogram", 9)});
   const std::string other = run.hash();
   run.refit();
+  EXPECT_FALSE(run.taken_over);
   EXPECT_EQ(run.hash(), other);
 }
 
