@@ -79,7 +79,9 @@ struct Kernel::Running : Warp {
 };
 
 Kernel::Kernel(Entry entry, Perturbation* perturbation)
-    : entry_(std::move(entry)), program_(decode(entry_, perturbation)) {}
+    : entry_(std::move(entry)),
+      program_(decode(entry_, perturbation)),
+      executed_(program_.code.size(), '0') {}
 
 std::string Kernel::where(const Instruction& i) const {
   const Statement& statement = entry_.statements[i.index];
@@ -129,6 +131,7 @@ void Kernel::advance(Running& warp, std::uint32_t& at) {
         ++at;
         continue;
       }
+      executed_[at] = '1';
       switch (i.flow) {
         case Flow::next:
           i.handler(warp, i, acting);

@@ -30,6 +30,8 @@ class Kernel {
   unsigned threads_max() const { return entry_.threads_max; }
   std::uint64_t launches() const { return launches_; }
   std::uint64_t instructions() const { return instructions_; }  // executed, by warps
+  /// A character an instruction of the text: '1' if some lane has executed it.
+  const std::string& executed() const { return executed_; }
 
   /// Runs every block. arguments[i] points at the value of parameter i. Throws Fault, which says where.
   void launch(const Memory& memory, Dimensions grid, Dimensions block, std::size_t dynamic_shared,
@@ -46,6 +48,7 @@ class Kernel {
   Entry entry_;
   Program program_;
   std::uint64_t launches_ = 0, instructions_ = 0;
+  std::string executed_;
 };
 
 }  // namespace lanner::ptx

@@ -120,7 +120,8 @@ class Runtime {
           abi::__cxa_demangle(function.name.c_str(), nullptr, nullptr, &status), &std::free);
       const Kernel* const kernel = function.kernel.get();
       file << (kernel ? kernel->launches() : 0) << '\t' << (kernel ? kernel->instructions() : 0) << '\t'
-           << (status == 0 ? name.get() : function.name.c_str()) << '\n';
+           << (kernel ? kernel->executed() : "") << '\t' << (status == 0 ? name.get() : function.name.c_str())
+           << '\n';
     }
   }
 

@@ -39,15 +39,47 @@ DETECTORS = {
 }
 SHAPES = [(40, 1), (400, 3), (300, 8), (400, 32), (260, 100)]
 PERTURBED_SHAPE = (400, 32)
+# Settings that other paths through the kernels are for.
+VARIANTS = [
+    ("nearest_neighbours", (2000, 8), ["k=5", "distance=mean"]),
+    ("nearest_neighbours", (700, 2), ["k=100"]),
+    ("local_outlier_factor", (500, 4), ["k=50"]),
+    ("kernel_density", (2000, 5), ["bandwidth=0.2"]),
+    ("histogram", (400, 40), ["rule=equal_count", "bins=auto"]),
+    ("pca", (300, 8), ["measure=reconstruction"]),
+    ("isolation_forest", (500, 20), ["trees=37", "samples=300"]),
+    ("autoencoder", (300, 8), ["activation=rectifier", "epochs=2"]),
+    ("autoencoder", (300, 8), ["activation=identity", "epochs=2"]),
+    ("autoencoder", (300, 120), ["activation=rectifier", "hidden=150,30,150", "epochs=2"]),
+]
+# The least share of a kernel's instructions that some lane is to have executed. Training is no part of scoring: its
+# kernels only have to have run.
+EXECUTED_MIN = 0.7
 
 
-def launched(report):
-    """{kernel: instructions executed} of those that ran, and the names of all."""
-    counts = {}
-    for line in Path(report).read_text().splitlines():
-        launches, instructions, name = line.split("\t")
-        counts[name] = counts.get(name, 0) + (int(instructions) if int(launches) else 0)
-    return {name: count for name, count in counts.items() if count}, set(counts)
+class Kernel:
+    """What ran of one: instructions executed by warps, and which of its text."""
+
+    def __init__(self, instructions=0, executed=""):
+        self.instructions, self.executed = instructions, int(executed or "0", 2)
+        self.length = len(executed)
+
+    def add(self, other):
+        self.instructions += other.instructions
+        self.executed |= other.executed
+        self.length = max(self.length, other.length)
+
+    def share(self):
+        return self.executed.bit_count() / self.length if self.length else 0
+
+
+def read_report(path):
+    """{demangled name: Kernel}, of every kernel there is."""
+    kernels = {}
+    for line in Path(path).read_text().splitlines():
+        _, instructions, executed, name = line.split("\t")
+        kernels[name] = Kernel(int(instructions), executed)
+    return kernels
 
 
 def is_instance(kernel, names):
@@ -73,50 +105,50 @@ def run(command, environment=None):
         raise RuntimeError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[:600]}")
 
 
-def check_detector(lanner, interpreter_environment, folder, detector, shape):
-    """What is wrong, what ran and what is there to run."""
+def check_detector(lanner, environment, folder, detector, shape, settings=()):
+    """What is wrong, and what ran."""
     count, width = shape
     own, flip = DETECTORS[detector]
-    at = Path(folder) / f"{detector}_{count}x{width}"
-    fitted, scored, model, cpu, gpu, report = (f"{at}{end}" for end in
-                                               ("_fit.csv", ".csv", ".lanner", "_cpu.csv", "_gpu.csv", ".tsv"))
+    at = Path(tempfile.mkdtemp(dir=folder))
+    fitted, scored, model, cpu, gpu, report = (str(at / name) for name in ("fit.csv", "rows.csv", "m.lanner", "cpu.csv",
+                                                                           "gpu.csv", "report"))
     write_rows(fitted, count, width, seed=width)
-    write_rows(scored, count, width, seed=width + 1)
+    write_rows(scored, min(count, 400), width, seed=width + 1)
     with open(scored, "a") as file:  # rows that were fitted too
-        file.writelines(Path(fitted).read_text().splitlines(keepends=True)[1:count // 2])
-    run([lanner, "fit", "--data", fitted, "--detector", detector, "--out", model])
+        file.writelines(Path(fitted).read_text().splitlines(keepends=True)[1:200])
+    run([lanner, "fit", "--data", fitted, "--detector", detector, "--out", model,
+         *(word for setting in settings for word in ("--set", setting))])
     score = [lanner, "score", "--model", model, "--data", scored, "--out"]
     run([*score, cpu, "--device", "cpu"])
-    run([*score, gpu, "--device", "cuda"], interpreter_environment(report))
+    run([*score, gpu, "--device", "cuda"], environment(report))
 
     wrong = []
     expected = Path(cpu).read_bytes()
     if Path(gpu).read_bytes() != expected:
-        first = next(i for i, (a, b) in enumerate(zip(expected.split(b"\n"), Path(gpu).read_bytes().split(b"\n")))
-                     if a != b)
-        wrong.append(f"line {first + 1} differs: {cpu} {gpu}")
-    ran, there = launched(report)
+        lines = zip(expected.splitlines(), Path(gpu).read_bytes().splitlines())
+        number, of_cpu, of_gpu = next((i, a, b) for i, (a, b) in enumerate(lines, 1) if a != b)
+        wrong.append(f"line {number} differs: cpu {of_cpu.decode()}, cuda {of_gpu.decode()}")
+    kernels = read_report(report)
     wrong += [f"no kernel {names} ran" for names in [*own, "look_up"]
-              if not any(is_instance(kernel, names) for kernel in ran)]
-    if shape == PERTURBED_SHAPE:
-        run([*score, gpu, "--device", "cuda"], interpreter_environment(f"{at}_flipped.tsv", flip))
+              if not any(kernel.instructions and is_instance(name, names) for name, kernel in kernels.items())]
+    if shape == PERTURBED_SHAPE and not settings:
+        run([*score, gpu, "--device", "cuda"], environment(f"{report}_perturbed", flip))
         if Path(gpu).read_bytes() == expected:
             wrong.append(f"with {flip} perturbed the output is the same")
-    return [f"{detector}, {count} x {width}: {what}" for what in wrong], ran, there
+    return [f"{detector}, {count} x {width} {' '.join(settings)}: {what}" for what in wrong], kernels
 
 
-def check_program(interpreter_environment, folder, argument):
+def check_program(environment, folder, argument):
     program, _, pattern = argument.partition("=")
-    report = f"{folder}/{Path(program).name}.tsv"
-    run([program, "--gtest_brief=1", f"--gtest_filter={pattern or '*'}", "--gtest_output="],
-        interpreter_environment(report))
-    ran, _ = launched(report)
-    return ([] if ran else [f"{argument}: no kernel ran"]), ran, set()
+    report = f"{folder}/{Path(program).name}"
+    run([program, "--gtest_brief=1", f"--gtest_filter={pattern or '*'}", "--gtest_output="], environment(report))
+    kernels = read_report(report)
+    return [] if any(kernel.instructions for kernel in kernels.values()) else [f"{argument}: no kernel ran"], kernels
 
 
 def main(lanner, library, *programs):
-    catalogue = re.findall(r"^  (\w+): ", subprocess.run([lanner, "fit", "--help"], check=True, capture_output=True,
-                                                         text=True).stdout.split("Detectors:")[1], re.M)
+    help_text = subprocess.run([lanner, "fit", "--help"], check=True, capture_output=True, text=True).stdout
+    catalogue = re.findall(r"^  (\w+): ", help_text.split("Detectors:")[1], re.M)
     catalogue.remove("auto")  # a rule that chooses among the others
     wrong = [f"{name} has no line in DETECTORS" for name in catalogue if name not in DETECTORS]
     wrong += [f"{name} is not in the catalogue" for name in DETECTORS if name not in catalogue]
@@ -125,29 +157,33 @@ def main(lanner, library, *programs):
         added = {"LD_LIBRARY_PATH": library, "PTX_EXECUTOR_REPORT": report, "LANNER_TEST_GPUS": "real"}
         return {**os.environ, **added, **({"PTX_EXECUTOR_FLIP": flip} if flip else {})}
 
-    ran, there = {}, set()
+    cases = VARIANTS + [(name, shape, []) for name in catalogue if name in DETECTORS for shape in SHAPES]
+    kernels, entries = {}, {}  # all that ran; those of the binary
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(2) as pool:
-        pending = [pool.submit(check_program, environment, folder, program) for program in programs]
-        pending += [pool.submit(check_detector, lanner, environment, folder, detector, shape)
-                    for detector in catalogue if detector in DETECTORS for shape in SHAPES]
+        pending = {pool.submit(check_program, environment, folder, program): False for program in programs}
+        pending |= {pool.submit(check_detector, lanner, environment, folder, *case): True for case in cases}
         for future in concurrent.futures.as_completed(pending):
             try:
-                found, counts, names = future.result()
+                found, reported = future.result()
             except RuntimeError as error:
                 wrong.append(str(error))
                 continue
             wrong += found
-            there |= names
-            for kernel, count in counts.items():
-                ran[kernel] = ran.get(kernel, 0) + count
+            for name, kernel in reported.items():
+                kernels.setdefault(name, Kernel()).add(kernel)
+                if pending[future]:
+                    entries[name] = kernels[name]
 
-    for kernel in sorted(there):
-        print(f"{ran.get(kernel, 0):>12} {kernel}")
-    wrong += [f"never launched: {kernel}" for kernel in sorted(there - ran.keys())]
-    entries = sum(len(re.findall(r"\.entry\s+\w+", text)) for text in ptx.device_code(lanner)[0])
-    if len(there) != entries:
-        wrong.append(f"{entries} kernels in the PTX of {lanner}, {len(there)} reported")
-    print(f"{len(there)} kernels, {sum(ran.values())} instructions executed by warps")
+    for name, kernel in sorted(entries.items()):
+        print(f"{kernel.instructions:>12} {kernel.share():>5.0%} {name[:120]}")
+        least = 0.01 if "::train_" in name else EXECUTED_MIN
+        if kernel.share() < least:
+            wrong.append(f"{name}: {kernel.share():.0%} of its instructions were executed, {least:.0%} are to be")
+    in_binary = sum(len(re.findall(r"\.entry\s+\w+", text)) for text in ptx.device_code(lanner)[0])
+    if len(entries) != in_binary:
+        wrong.append(f"{in_binary} kernels in the PTX of {lanner}, {len(entries)} reported")
+    print(f"{len(entries)} kernels: instructions executed by warps, share of the text executed; "
+          f"{sum(kernel.instructions for kernel in entries.values())} in all")
     for what in wrong:
         print(what)
     return 1 if wrong else 0
