@@ -710,7 +710,6 @@ std::multimap<std::string, Known> make_instruction_set() {
   set.two<u64, high_64>("mul.hi.u64");
   set.put("mul.wide.u16", "whh", &binary<u32, u16, u16, wide_product<u32>>);
   set.put("mul.wide.u32", "dww", &binary<u64, u32, u32, wide_product<u64>>);
-  set.put("mul.wide.s32", "dww", &binary<s64, s32, s32, wide_product<s64>>);
   set.two<u32, divide>("div.u32");
   set.two<u64, divide>("div.u64");
   set.two<u32, remainder>("rem.u32");
@@ -725,12 +724,10 @@ std::multimap<std::string, Known> make_instruction_set() {
   set.three<u32, permute>("prmt.b32");
   set.put("bfi.b32", "wwwww", &insert_bits);
   set.put("mov.b32", "whh", &join<u16, u32>);
-  set.put("mov.b32", "hhw", &split<u16, u32>);
   set.put("mov.b64", "dww", &join<u32, u64>);
   set.put("mov.b64", "wwd", &split<u32, u64>);
 
   set.convert<u16, u32, same>("cvt.u16.u32");
-  set.convert<u32, u16, same>("cvt.u32.u16");
   set.convert<u32, u64, same>("cvt.u32.u64");
   set.convert<u64, u32, same>("cvt.u64.u32");
   set.convert<f64, f32, rounded<f64>>("cvt.f64.f32");

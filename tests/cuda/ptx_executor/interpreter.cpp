@@ -39,9 +39,7 @@ void set_specials(const Program& program, Warp& warp, const Dimensions& at, cons
     auto* const row = warp.row<std::uint32_t>(special.row);
     for (unsigned lane = 0; lane < warp_lanes; ++lane) {
       const unsigned thread = warp.number * warp_lanes + lane;
-      if (name == "%laneid")
-        row[lane] = lane;
-      else if (name.starts_with("%tid"))
+      if (name.starts_with("%tid"))
         row[lane] = coordinate({thread % block.x, thread / block.x % block.y, thread / block.x / block.y},
                                name.back());
       else if (name.starts_with("%ctaid"))

@@ -117,7 +117,7 @@ class Decoder {
   static bool is_special(const std::string& name) {
     for (const char* group : {"%tid.", "%ntid.", "%ctaid.", "%nctaid."})
       if (name.starts_with(group)) return true;
-    return name == "%laneid";
+    return false;
   }
 
   bool fits(const Operand& operand, char letter) const {
