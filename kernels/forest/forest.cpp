@@ -41,7 +41,10 @@ void validate_tree(const Forest& forest, std::size_t begin, std::size_t end) {
       refuse("a length is beyond 64, or no multiple of 2^-18");
     if (!std::isfinite(forest.threshold[begin + i])) refuse("a threshold is not finite");
     const std::size_t left = forest.left[begin + i];
-    if (left == 0) continue;
+    if (left == 0) {
+      if (forest.feature[begin + i] != 0) refuse("a leaf has a feature");
+      continue;
+    }
     if (left <= i || left + 1 >= count) refuse("a node's children do not stand after it, in its tree");
     if (is_child[left] || is_child[left + 1]) refuse("a node has two parents");
     if (forest.feature[begin + i] >= forest.width) refuse("a node splits a feature that there is not");

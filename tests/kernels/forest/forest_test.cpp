@@ -380,6 +380,7 @@ TEST(Forest, RefusesWhatIsNoForest) {
   refused([](Forest& f) { f.left = {1, 2, 3, 0, 0, 0}; });  // two parents
   refused([](Forest& f) { f.left[5] = 1; });
   refused([](Forest& f) { f.feature[2] = 2; });
+  refused([](Forest& f) { f.feature[1] = 1; });  // a leaf has none
   refused([](Forest& f) { f.threshold[0] = INFINITY; });
   refused([](Forest& f) { f.threshold[0] = NAN; });
   refused([](Forest& f) { f.length[1] = 64.5f; });
