@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/detectors/forests.hpp"
 #include "engine/detectors/standardisation.hpp"
 #include "kernels/arithmetic/elementary.hpp"
 #include "kernels/mlp/random.hpp"
@@ -142,10 +143,6 @@ double expected_length(std::size_t n) {
   if (n == 2) return 1;
   const double rows = static_cast<double>(n);
   return 2 * (log(rows - 1) + 0.5772156649) - 2 * (rows - 1) / rows;
-}
-
-float whole_ticks(double length) {
-  return static_cast<float>(round_even(length * forest::ticks) / forest::ticks);
 }
 
 void set_scale(forest::Forest& forest, std::size_t samples) {

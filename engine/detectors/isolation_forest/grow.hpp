@@ -25,9 +25,6 @@ namespace lanner::engine::isolation_forest {
 /// c(n); n >= 1.
 double expected_length(std::size_t n);
 
-/// The nearest multiple of 2^-18; of a length that a forest may have.
-float whole_ticks(double length);
-
 /// What a tree can have been grown on.
 inline constexpr std::size_t samples_max = std::size_t{1} << 30;
 

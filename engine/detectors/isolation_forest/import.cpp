@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/detectors/forests.hpp"
 #include "engine/detectors/isolation_forest/grow.hpp"
 #include "engine/detectors/isolation_forest/model.hpp"
 

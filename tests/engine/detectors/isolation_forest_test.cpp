@@ -8,9 +8,9 @@
 #include <set>
 #include <vector>
 
+#include "engine/detectors/forests.hpp"
 #include "engine/detectors/isolation_forest/grow.hpp"
 #include "engine/detectors/isolation_forest/model.hpp"
-#include "engine/detectors/isolation_forest/scorer.hpp"
 #include "tests/engine/detectors/scoring.hpp"
 
 namespace lanner::engine {

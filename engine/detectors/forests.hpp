@@ -1,10 +1,10 @@
-// Scores rows by 2^(-E / c(samples)), E being the mean length of a row's paths: near 1 for what is set apart
-// at once, about 0.5 for the ordinary (Liu, Ting & Zhou 2008, section 4).
+// Models that are a forest (kernels/forest/forest.hpp): what isolation_forest and half_space_trees learn. A
+// row is scored by exp(-rate E), E being the sum of the lengths of its paths' leaves.
 //
 // Contributions: path attribution. Each split moves the length that a row is expected to be given from the
 // mean over the training rows of its node to that of the child where the row goes; what the splits on feature
 // j move, over all trees, is a[j] (as Saabas 2014 attributes a tree's prediction), and so is what an unseen
-// value of j takes off. So the a add up, exactly, to E - E0, where E0 is the mean at the roots. The base is
+// value of j takes off. So the a add up, exactly, to E - E0, where E0 is the sum at the roots. The base is
 // the score of E0, and a[j] is carried over to the score by the mean slope between E0 and E, which is
 // Aumann-Shapley's for a function of one sum: contribution[j] = a[j] (score(E) - score(E0)) / (E - E0), or
 // a[j] score'(E) where they are equal. What float32 rounding leaves is shared out by the sizes of the a.
@@ -14,14 +14,23 @@
 #include <span>
 
 #include "engine/detectors/detector.hpp"
-#include "engine/detectors/isolation_forest/grow.hpp"
 #include "kernels/forest/forest.hpp"
 
-namespace lanner::engine::isolation_forest {
+namespace lanner::engine {
 
-class IsolationScorer final : public Scorer {
+/// The nearest multiple of 2^-18; of a length that a forest may have.
+float whole_ticks(double length);
+
+/// Trees and constants; rate and unseen are left to what they follow from.
+void save_forest(const forest::Forest&, TensorWriter&);
+/// At least one tree, lengths that are not negative; the rest is for check_forest. Throws InvalidModel.
+forest::Forest load_forest(const TensorReader&);
+/// Throws InvalidModel where the forest, rate and unseen included, is none.
+void check_forest(const forest::Forest&);
+
+class ForestScorer final : public Scorer {
  public:
-  IsolationScorer(Device&, std::shared_ptr<const Grown>);
+  ForestScorer(Device&, std::shared_ptr<const forest::Forest>);
 
   std::size_t width() const override { return forest_->width(); }
   std::size_t workspace_bytes(std::size_t rows_max) const override;
@@ -37,10 +46,10 @@ class IsolationScorer final : public Scorer {
   double score_of(double length) const;
   void split(std::span<const double> moved, double length, float* out) const;
 
-  std::shared_ptr<const Grown> grown_;
+  std::shared_ptr<const forest::Forest> plain_;
   std::shared_ptr<const forest::ResidentForest> forest_;
   double expected_ = 0;  ///< E0, summed over the trees
   std::size_t threads_;
 };
 
-}  // namespace lanner::engine::isolation_forest
+}  // namespace lanner::engine

@@ -1,44 +1,85 @@
-#include "engine/detectors/isolation_forest/scorer.hpp"
+#include "engine/detectors/forests.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 #include <utility>
 
+#include "engine/detectors/references.hpp"
 #include "engine/detectors/slot.hpp"
 #include "kernels/forest/forest_formula.hpp"
 
-namespace lanner::engine::isolation_forest {
+namespace lanner::engine {
 
-IsolationScorer::IsolationScorer(Device& device, std::shared_ptr<const Grown> grown)
-    : grown_(std::move(grown)),
-      forest_(forest::make_resident(device, grown_->forest)),
-      threads_(device.threads()) {
-  const forest::Forest& forest = grown_->forest;
-  for (std::size_t t = 0; t < forest.trees(); ++t) expected_ += forest.length[forest.tree_begin[t]];
+float whole_ticks(double length) {
+  return static_cast<float>(round_even(length * forest::ticks) / forest::ticks);
 }
 
-std::size_t IsolationScorer::workspace_bytes(std::size_t) const {
+void save_forest(const forest::Forest& forest, TensorWriter& writer) {
+  const std::int64_t width = static_cast<std::int64_t>(forest.width);
+  writer.add("width", {1}, std::span(&width, 1));
+  writer.add("tree_begin", {forest.tree_begin.size()}, std::span(forest.tree_begin));
+  writer.add("left", {forest.nodes()}, std::span(forest.left));
+  writer.add("feature", {forest.nodes()}, std::span(forest.feature));
+  writer.add("threshold", {forest.nodes()}, std::span(forest.threshold));
+  writer.add("length", {forest.nodes()}, std::span(forest.length));
+  writer.add("constant_feature", {forest.constants()}, std::span(forest.constant_feature));
+  writer.add("constant_value", {forest.constants()}, std::span(forest.constant_value));
+}
+
+forest::Forest load_forest(const TensorReader& reader) {
+  forest::Forest forest;
+  const auto width = reader.integers("width");
+  require(width.size() == 1 && width[0] > 0, "width is not one number above 0");
+  forest.width = static_cast<std::size_t>(width[0]);
+  forest.tree_begin = reader.unsigned_integers("tree_begin");
+  forest.left = reader.unsigned_integers("left");
+  forest.feature = reader.unsigned_integers("feature");
+  forest.threshold = reader.floats("threshold");
+  forest.length = reader.floats("length");
+  forest.constant_feature = reader.unsigned_integers("constant_feature");
+  forest.constant_value = reader.floats("constant_value");
+  require(forest.trees() > 0, "tree_begin holds no tree");
+  require(std::all_of(forest.length.begin(), forest.length.end(), [](float x) { return x >= 0; }),
+          "length holds a value that is no length");
+  return forest;
+}
+
+void check_forest(const forest::Forest& forest) {
+  try {
+    forest::validate(forest);
+  } catch (const std::invalid_argument& wrong) {
+    throw InvalidModel(wrong.what());
+  }
+}
+
+ForestScorer::ForestScorer(Device& device, std::shared_ptr<const forest::Forest> forest)
+    : plain_(std::move(forest)), forest_(forest::make_resident(device, *plain_)), threads_(device.threads()) {
+  for (std::size_t t = 0; t < plain_->trees(); ++t) expected_ += plain_->length[plain_->tree_begin[t]];
+}
+
+std::size_t ForestScorer::workspace_bytes(std::size_t) const {
   return workspace_alignment +
          std::max(forest_->workspace_bytes(), piece_bytes<double>(threads_ * rows_together * width()));
 }
 
-void IsolationScorer::score(Stream& stream, Rows rows, std::span<std::byte> workspace,
-                            std::span<float> scores) const {
+void ForestScorer::score(Stream& stream, Rows rows, std::span<std::byte> workspace,
+                         std::span<float> scores) const {
   check_scores(rows, width(), scores);
   if (rows.count > 0)
     forest::isolation(stream, *forest_, rows, WorkspacePieces(workspace).rest(), scores.first(rows.count));
 }
 
-double IsolationScorer::score_of(double length) const {
-  return forest::isolation_of(length, grown_->forest.rate);
+double ForestScorer::score_of(double length) const {
+  return forest::isolation_of(length, plain_->rate);
 }
 
-float IsolationScorer::base() const {
+float ForestScorer::base() const {
   return static_cast<float>(score_of(expected_));
 }
 
-void IsolationScorer::contributions(Stream& stream, Rows rows, std::span<std::byte> workspace,
-                                    MutableRows out) const {
+void ForestScorer::contributions(Stream& stream, Rows rows, std::span<std::byte> workspace,
+                                 MutableRows out) const {
   check_contributions(rows, width(), out);
   if (rows.count == 0) return;
   const std::size_t room = rows_together * width();
@@ -56,8 +97,8 @@ void IsolationScorer::contributions(Stream& stream, Rows rows, std::span<std::by
   stream.for_range(rows.count, rows_together, task);
 }
 
-void IsolationScorer::attribute(Rows rows, std::span<double> moved, std::span<double> lengths) const {
-  const forest::Forest& forest = grown_->forest;
+void ForestScorer::attribute(Rows rows, std::span<double> moved, std::span<double> lengths) const {
+  const forest::Forest& forest = *plain_;
   const std::uint32_t *const lefts = forest.left.data(), *const features = forest.feature.data();
   const float *const thresholds = forest.threshold.data(), *const given = forest.length.data();
   const std::size_t n = rows.count, width = rows.width;
@@ -93,9 +134,9 @@ void IsolationScorer::attribute(Rows rows, std::span<double> moved, std::span<do
   }
 }
 
-void IsolationScorer::split(std::span<const double> moved, double length, float* out) const {
+void ForestScorer::split(std::span<const double> moved, double length, float* out) const {
   const double score = score_of(length), above = length - expected_;
-  const double slope = above == 0 ? -grown_->forest.rate * score : (score - score_of(expected_)) / above;
+  const double slope = above == 0 ? -plain_->rate * score : (score - score_of(expected_)) / above;
   double sum = 0, sizes = 0;
   for (const double part : moved) {
     sum += part * slope;
@@ -108,4 +149,4 @@ void IsolationScorer::split(std::span<const double> moved, double length, float*
     out[j] = static_cast<float>(moved[j] * slope + std::fabs(moved[j] * slope) * spread);
 }
 
-}  // namespace lanner::engine::isolation_forest
+}  // namespace lanner::engine
