@@ -14,6 +14,7 @@ import pyod.models.hbos
 import pyod.models.iforest
 import pyod.models.kde
 import pyod.models.knn
+import pyod.models.loda
 import pyod.models.lof
 import pyod.models.mcd
 import pyod.models.pca
@@ -52,6 +53,18 @@ class Reconstruction:
         return ((rows - predicted.reshape(rows.shape)) ** 2).mean(axis=1)
 
 
+class SeededLODA(pyod.models.loda.LODA):
+    """PyOD's takes no seed: its projections come from NumPy's global generator."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.seed = seed
+
+    def fit(self, X):
+        np.random.seed(self.seed)
+        return super().fit(X)
+
+
 def ours(estimator):
     return estimator, lambda fitted, X: fitted.anomaly_score(X)
 
@@ -86,6 +99,9 @@ def systems():
         ("ecod", PYOD, lambda s: of_pyod(pyod.models.ecod.ECOD())),
         ("copod", OURS, lambda s: ours(lanner.COPOD(**plain))),
         ("copod", PYOD, lambda s: of_pyod(pyod.models.copod.COPOD())),
+        ("loda", OURS, lambda s: ours(lanner.Loda(seed=s, **plain))),
+        ("loda", AS_PEER, lambda s: of_pyod(lanner.pyod.LODA(seed=s))),
+        ("loda", PYOD, lambda s: of_pyod(SeededLODA(s))),
         ("pca", OURS, lambda s: ours(lanner.PCA(**plain))),
         ("pca", PYOD, lambda s: of_pyod(pyod.models.pca.PCA(random_state=s))),
         ("mahalanobis", OURS, lambda s: ours(lanner.Mahalanobis(seed=s, **plain))),

@@ -67,14 +67,14 @@ void make_sums_exact(density::Histograms& tables) {
     penalty = static_cast<float>(std::nearbyint(penalty / spacing) * spacing);
 }
 
-void BinnedPenalties::save(TensorWriter& writer) const {
-  writer.add("edges", {tables_.edges.size()}, std::span(tables_.edges));
-  writer.add("penalties", {tables_.penalties.size()}, std::span(tables_.penalties));
-  save_begins(writer, "edge_begin", tables_.edge_begin);
-  save_begins(writer, "penalty_begin", tables_.penalty_begin);
+void save_tables(const density::Histograms& tables, TensorWriter& writer) {
+  writer.add("edges", {tables.edges.size()}, std::span(tables.edges));
+  writer.add("penalties", {tables.penalties.size()}, std::span(tables.penalties));
+  save_begins(writer, "edge_begin", tables.edge_begin);
+  save_begins(writer, "penalty_begin", tables.penalty_begin);
 }
 
-std::shared_ptr<const Fitted> BinnedPenalties::load(const TensorReader& reader, const Settings&) {
+density::Histograms load_tables(const TensorReader& reader) {
   density::Histograms tables;
   tables.edges = reader.floats("edges");
   tables.penalties = reader.floats("penalties");
@@ -97,7 +97,11 @@ std::shared_ptr<const Fitted> BinnedPenalties::load(const TensorReader& reader, 
           "penalties holds a value that is no penalty");
   require(std::all_of(tables.edges.begin(), tables.edges.end(), [](float x) { return std::isfinite(x); }),
           "edges holds a value that is not finite");
-  return std::make_shared<BinnedPenalties>(std::move(tables));
+  return tables;
+}
+
+std::shared_ptr<const Fitted> BinnedPenalties::load(const TensorReader& reader, const Settings&) {
+  return std::make_shared<BinnedPenalties>(load_tables(reader));
 }
 
 std::unique_ptr<Scorer> BinnedPenalties::resident(Device& device) const {

@@ -1,5 +1,6 @@
 // A model that is one table a feature: the value's bin has a penalty, and the score is the sum of them over
-// the features. What histogram, ecod and copod learn; kernels/density/histogram.hpp states the look-up.
+// the features. What histogram, ecod and copod learn, and loda of its projections;
+// kernels/density/histogram.hpp states the look-up.
 //
 // Contributions: the penalties themselves, exactly additive, base 0.
 #pragma once
@@ -15,15 +16,19 @@ namespace lanner::engine {
 /// there.
 void make_sums_exact(density::Histograms&);
 
+/// Tensors edges, penalties, edge_begin and penalty_begin.
+void save_tables(const density::Histograms&, TensorWriter&);
+/// Rising finite edges; finite penalties that are not negative. Throws InvalidModel.
+density::Histograms load_tables(const TensorReader&);
+
 class BinnedPenalties final : public Fitted {
  public:
   explicit BinnedPenalties(density::Histograms tables) : tables_(std::move(tables)) {}
-  /// Penalties are finite and not negative.
   static std::shared_ptr<const Fitted> load(const TensorReader&, const Settings&);
 
   std::size_t width() const override { return tables_.width(); }
   std::unique_ptr<Scorer> resident(Device&) const override;
-  void save(TensorWriter&) const override;
+  void save(TensorWriter& writer) const override { save_tables(tables_, writer); }
 
  private:
   density::Histograms tables_;

@@ -9,6 +9,7 @@
 #include "engine/detectors/isolation_forest/isolation_forest.hpp"
 #include "engine/detectors/kernel_density/kernel_density.hpp"
 #include "engine/detectors/local_outlier_factor/local_outlier_factor.hpp"
+#include "engine/detectors/loda/loda.hpp"
 #include "engine/detectors/mahalanobis/mahalanobis.hpp"
 #include "engine/detectors/nearest_neighbours/nearest_neighbours.hpp"
 #include "engine/detectors/pca/pca.hpp"
@@ -23,6 +24,7 @@ std::span<const Detector> catalogue() {
       histogram::detector(),
       ecod::detector(),
       copod::detector(),
+      loda::detector(),
       pca::detector(),
       mahalanobis::detector(),
       isolation_forest::detector(),

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cctype>
 #include <cmath>
@@ -31,6 +32,7 @@ std::vector<Given> settings_of(const Detector& detector) {
       {"mahalanobis", {{{"covariance", "shrunk"}}, {{"shrinkage", "1"}}}},
       {"isolation_forest",
        {{{"trees", "30"}, {"samples", "0.5"}, {"features", "2"}}, {{"trees", "130"}, {"samples", "1000"}}}},
+      {"loda", {{{"projections", "7"}, {"bins", "auto"}}}},
       {"autoencoder",
        {{{"activation", "rectifier"}, {"hidden", "5,2"}, {"epochs", "3"}},
         {{"activation", "identity"}, {"validation_share", "0"}, {"epochs", "2"}}}},
@@ -126,7 +128,7 @@ std::vector<float> gpu_scores_of(const Scorer& scorer, Device& device, Rows rows
   const std::size_t width = rows.width, stride = width + 3;
   std::vector<float> padded(batch * stride, std::numeric_limits<float>::quiet_NaN());
   auto workspace = device.array<std::byte>(scorer.workspace_bytes(batch));
-  std::vector<float> scores;
+  std::vector<float> scores(rows.count);
   for (std::size_t begin = 0; begin < rows.count; begin += batch) {
     const std::size_t count = std::min(batch, rows.count - begin);
     for (std::size_t i = 0; i < count; ++i)
@@ -135,8 +137,7 @@ std::vector<float> gpu_scores_of(const Scorer& scorer, Device& device, Rows rows
     tests::OnDevice<float> out(device, count);
     stream.fill(workspace.span(), 0xFF);
     scorer.score(stream, {on_device.data(), count, width, stride}, workspace.span(), out.span());
-    const std::vector<float> part = out.read(stream);
-    scores.insert(scores.end(), part.begin(), part.end());
+    std::ranges::copy(out.read(stream), scores.begin() + static_cast<std::ptrdiff_t>(begin));
   }
   return scores;
 }
