@@ -8,6 +8,7 @@ has PyOD's parameters and defaults.
 from __future__ import annotations
 
 import numpy as np
+import pyod.models.cblof
 import pyod.models.copod
 import pyod.models.ecod
 import pyod.models.hbos
@@ -84,6 +85,9 @@ def systems():
         ("nearest neighbours", OURS, lambda s: ours(lanner.NearestNeighbours(**plain))),
         ("nearest neighbours", AS_PEER, lambda s: of_pyod(lanner.pyod.KNN())),
         ("nearest neighbours", PYOD, lambda s: of_pyod(pyod.models.knn.KNN())),
+        ("cluster distance", OURS, lambda s: ours(lanner.ClusterDistance(seed=s, **plain))),
+        ("cluster distance", AS_PEER, lambda s: of_pyod(lanner.pyod.CBLOF(seed=s))),
+        ("cluster distance", PYOD, lambda s: of_pyod(pyod.models.cblof.CBLOF(random_state=s))),
         ("local outlier factor", OURS, lambda s: ours(lanner.LocalOutlierFactor(**plain))),
         ("local outlier factor", AS_PEER, lambda s: of_pyod(lanner.pyod.LOF())),
         ("local outlier factor", PYOD, lambda s: of_pyod(pyod.models.lof.LOF())),

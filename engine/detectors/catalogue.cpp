@@ -1,6 +1,7 @@
 #include <array>
 
 #include "engine/detectors/autoencoder/autoencoder.hpp"
+#include "engine/detectors/cluster_distance/cluster_distance.hpp"
 #include "engine/detectors/copod/copod.hpp"
 #include "engine/detectors/detector.hpp"
 #include "engine/detectors/ecod/ecod.hpp"
@@ -19,6 +20,7 @@ namespace lanner::engine {
 std::span<const Detector> catalogue() {
   static const std::array detectors = {
       nearest_neighbours::detector(),
+      cluster_distance::detector(),
       local_outlier_factor::detector(),
       kernel_density::detector(),
       histogram::detector(),

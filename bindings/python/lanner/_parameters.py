@@ -132,6 +132,8 @@ pyod_names = {
     "KDE": ("kernel_density", {}),
     "HBOS": ("histogram", {"n_bins": ("bins", 10, {})}),
     "IForest": ("isolation_forest", {"n_estimators": ("trees", 100, {})}),
+    "CBLOF": ("cluster_distance", {"n_clusters": ("clusters", 8, {}), "alpha": ("alpha", 0.9, {}),
+                                   "beta": ("beta", 5, {})}),
     "LODA": ("loda", {"n_bins": ("bins", 10, {}), "n_random_cuts": ("projections", 100, {})}),
     "MCD": ("mahalanobis", {}),
     "AutoEncoder": ("autoencoder", {"epoch_num": ("epochs", 10, {}), "batch_size": ("batch", 32, {}),

@@ -32,6 +32,7 @@ std::vector<Given> settings_of(const Detector& detector) {
       {"mahalanobis", {{{"covariance", "shrunk"}}, {{"shrinkage", "1"}}}},
       {"isolation_forest",
        {{{"trees", "30"}, {"samples", "0.5"}, {"features", "2"}}, {{"trees", "130"}, {"samples", "1000"}}}},
+      {"cluster_distance", {{{"clusters", "3"}, {"runs", "1"}, {"alpha", "0.5"}}}},
       {"loda", {{{"projections", "7"}, {"bins", "auto"}}}},
       {"autoencoder",
        {{{"activation", "rectifier"}, {"hidden", "5,2"}, {"epochs", "3"}},
