@@ -6,6 +6,7 @@
 #include "engine/detectors/detector.hpp"
 #include "engine/detectors/ecod/ecod.hpp"
 #include "engine/detectors/ensemble/ensemble.hpp"
+#include "engine/detectors/half_space_trees/half_space_trees.hpp"
 #include "engine/detectors/histogram/histogram.hpp"
 #include "engine/detectors/isolation_forest/isolation_forest.hpp"
 #include "engine/detectors/kernel_density/kernel_density.hpp"
@@ -30,6 +31,7 @@ std::span<const Detector> catalogue() {
       pca::detector(),
       mahalanobis::detector(),
       isolation_forest::detector(),
+      half_space_trees::detector(),
       autoencoder::detector(),
       ensemble::detector(),
   };

@@ -34,6 +34,7 @@ std::vector<Given> settings_of(const Detector& detector) {
        {{{"trees", "30"}, {"samples", "0.5"}, {"features", "2"}}, {{"trees", "130"}, {"samples", "1000"}}}},
       {"cluster_distance", {{{"clusters", "3"}, {"runs", "1"}, {"alpha", "0.5"}}}},
       {"loda", {{{"projections", "7"}, {"bins", "auto"}}}},
+      {"half_space_trees", {{{"trees", "20"}, {"depth", "20"}, {"leaf_share", "0.01"}}}},
       {"autoencoder",
        {{{"activation", "rectifier"}, {"hidden", "5,2"}, {"epochs", "3"}},
         {{"activation", "identity"}, {"validation_share", "0"}, {"epochs", "2"}}}},
