@@ -21,9 +21,9 @@ namespace lanner::engine {
 std::span<const Detector> catalogue() {
   static const std::array detectors = {
       nearest_neighbours::detector(),
-      cluster_distance::detector(),
       local_outlier_factor::detector(),
       kernel_density::detector(),
+      cluster_distance::detector(),
       histogram::detector(),
       ecod::detector(),
       copod::detector(),

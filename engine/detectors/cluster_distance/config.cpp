@@ -22,7 +22,7 @@ std::span<const Parameter> parameters() {
       {"beta",
        Kind::number,
        "5",
-       "Past that share a cluster is still large where no larger one is this many times its size",
+       "Past that share clusters are large up to one that is this many times the size of the next",
        {},
        1,
        1e9},

@@ -135,7 +135,7 @@ void set_scale(forest::Forest& forest) {
     whole += root < forest.length.size() ? static_cast<double>(forest.length[root]) : 0;
   }
   constexpr double ln_2 = 0x1.62e42fefa39efp-1;
-  forest.rate = std::min(ln_2 / whole, 1.0);
+  forest.rate = std::min(10 * ln_2 / whole, 1.0);
   forest.unseen = round_even(whole / static_cast<double>(forest.width) * forest::ticks) / forest::ticks;
 }
 

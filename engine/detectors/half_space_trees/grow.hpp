@@ -14,8 +14,9 @@
 // them where the leaf has rows and less would be left. Lengths so add up in any order to the same bits, and
 // exp(-rate * sum) falls as the paper's sum rises: rows are in the paper's order but for sums that
 // are closer than the trees' roundings, half a multiple each, and for scores that float32 can't tell apart.
-// An inner node's length is the mean over its rows. rate = ln 2 / (the sum at the roots), at most 1: a row of
-// as much mass as the training rows have on average scores 0.5, one where no row has been seen 1.
+// An inner node's length is the mean over its rows. rate = 10 ln 2 / (the sum at the roots), at most 1: a row
+// of a tenth of the mass that the training rows have on average scores 0.5, one where no row has been seen 1.
+// With 0.5 for the average itself all that is unusual would lie between 0.9 and 1, where no tail can be told.
 //
 // No split is of a feature that is constant in all training rows. As in isolation_forest one split in `width`
 // would be: a value never seen takes the sum at the roots / width off a row's sum.
