@@ -92,7 +92,7 @@ class SquaredLengthScorer final : public Scorer {
   float base() const override { return 0; }
   std::size_t workspace_bytes(std::size_t rows_max) const override {
     const std::size_t block = std::min(rows_max, explained_block);
-    const std::size_t explained = piece_bytes<float>(block * outputs()) +
+    const std::size_t explained = piece_bytes<float>(block) + piece_bytes<float>(block * outputs()) +
                                   piece_bytes<float>(block * width()) +
                                   std::max(network_->workspace_bytes(block), back_->workspace_bytes(block));
     return workspace_alignment + std::max(network_->workspace_bytes(rows_max), explained);
@@ -123,28 +123,23 @@ class SquaredLengthScorer final : public Scorer {
 
   void explain(Stream& stream, Rows rows, std::span<std::byte> workspace, MutableRows out) const {
     WorkspacePieces pieces(workspace);
+    const std::span<float> scores = pieces.take<float>(rows.count);
     const std::span<float> forward = pieces.take<float>(rows.count * outputs());
     const std::span<float> back = pieces.take<float>(rows.count * width());
     const std::span<std::byte> rest = pieces.rest();
+    mlp::squared_length(stream, *network_, rows, rest, scores);
     mlp::forward(stream, *network_, rows, rest, {forward.data(), rows.count, outputs(), outputs()});
     mlp::forward(stream, *back_, {forward.data(), rows.count, outputs(), outputs()}, rest,
                  {back.data(), rows.count, width(), width()});
     for (std::size_t i = 0; i < rows.count; ++i)
-      split(rows.row(i), forward.subspan(i * outputs(), outputs()), back.data() + i * width(), out.row(i));
+      split(rows.row(i), static_cast<double>(scores[i]), back.data() + i * width(), out.row(i));
   }
 
-  // Sums of four, so that an addition needn't wait for the last one.
-  static double squared_length(std::span<const float> values) {
-    double sums[4] = {};
-    for (std::size_t o = 0; o < values.size(); ++o)
-      sums[o % 4] += static_cast<double>(values[o]) * static_cast<double>(values[o]);
-    return minimum(sums[0] + sums[1] + sums[2] + sums[3], double{std::numeric_limits<float>::max()});
-  }
-
-  void split(const float* row, std::span<const float> forward, const float* back, float* out) const {
+  void split(const float* row, double score, const float* back, float* out) const {
     constexpr double largest = std::numeric_limits<float>::max();
     const mlp::Standardisation& input = plain_->input;
     const std::size_t n = input.shift.size();
+    // Sums of four, so that an addition needn't wait for the last one.
     double sums[4] = {}, sizes[4] = {};
     for (std::size_t j = 0; j < n; ++j) {
       const double part = static_cast<double>(standardised(input, j, row[j])) * static_cast<double>(back[j]);
@@ -154,7 +149,7 @@ class SquaredLengthScorer final : public Scorer {
     }
     const double sum = sums[0] + sums[1] + sums[2] + sums[3];
     const double size = sizes[0] + sizes[1] + sizes[2] + sizes[3];
-    const double left = size > 0 ? (squared_length(forward) - sum) / size : 0;
+    const double left = size > 0 ? (score - sum) / size : 0;
     for (std::size_t j = 0; j < n; ++j) {
       const double part = static_cast<double>(out[j]);
       out[j] = static_cast<float>(minimum(maximum(part + left * absolute(part), -largest), largest));

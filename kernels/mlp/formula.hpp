@@ -40,8 +40,8 @@ LANNER_FORMULA F sigmoid(F saturated) {
   return F(1.0f) / (F(1.0f) + exp_normal(minimum(maximum(-saturated, F(-bound)), F(bound))));
 }
 
-/// Whether an activation is one of the long formulas, which every backend lets stand once. One comparison: with
-/// two of them a kernel of the GPU's spills registers.
+/// Whether an activation is one of the long formulas, which every backend lets stand once. One comparison:
+/// with two of them a kernel of the GPU's spills registers.
 LANNER_FORMULA constexpr bool is_curved(Activation activation) {
   return activation >= Activation::tanh;
 }
