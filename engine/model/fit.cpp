@@ -7,6 +7,7 @@
 #include <set>
 
 #include "engine/choose/choose.hpp"
+#include "engine/features/row_pieces.hpp"
 #include "engine/features/scaling.hpp"
 #include "engine/model/model.hpp"
 #include "engine/model/parts.hpp"
@@ -31,31 +32,25 @@ struct AcceptedRows {
 };
 
 AcceptedRows accepted_rows(const FeaturePlan& plan, const Records& records) {
-  const std::size_t n = records.count, width = plan.width();
-  AcceptedRows accepted{{std::vector<float>(n * width), 0, width}, {}};
+  const std::size_t width = plan.width();
+  AcceptedRows accepted{{std::vector<float>(records.count * width), 0, width}, {}};
   Matrix& matrix = accepted.matrix;
-  std::vector<std::uint8_t> refused(n);
-  std::vector<RowRefusal> reasons;
+  std::string why = records.refused.empty() ? "" : records.refused[0].reason;
+  bool by_plan = false;
   const auto state = plan.make_state();
-  for (std::size_t begin = 0; begin < n; begin += rows_a_piece) {
-    const std::size_t end = std::min(n, begin + rows_a_piece);
-    plan.transform(records, begin, end, state.get(),
-                   {matrix.values.data() + begin * width, end - begin, width, width},
-                   std::span(refused).subspan(begin, end - begin), reasons);
-  }
-  for (std::size_t row = 0; row < n; ++row) {
-    if (refused[row]) continue;
-    if (matrix.count != row)
-      std::copy_n(matrix.values.data() + row * width, width, matrix.values.data() + matrix.count * width);
-    ++matrix.count;
-    accepted.records.push_back(row);
+  std::vector<float> room(std::clamp(records.count, std::size_t{1}, rows_a_piece) * width);
+  RowPieces pieces(plan, records, state.get(), room);
+  while (pieces.next()) {
+    if (!by_plan && !pieces.reasons().empty()) why = pieces.reasons()[0].reason, by_plan = true;
+    for (std::size_t i = 0; i < pieces.rows().count; ++i) {
+      if (pieces.refused()[i]) continue;
+      std::copy_n(pieces.rows().row(i), width, matrix.values.data() + matrix.count++ * width);
+      accepted.records.push_back(pieces.begin() + i);
+    }
   }
   matrix.values.resize(matrix.count * width);
-  if (matrix.count == 0) {
-    std::string why =
-        reasons.empty() ? (records.refused.empty() ? "" : records.refused[0].reason) : reasons[0].reason;
+  if (matrix.count == 0)
     throw std::invalid_argument("every row is refused" + (why.empty() ? "" : ", the first for: " + why));
-  }
   return accepted;
 }
 

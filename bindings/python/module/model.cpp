@@ -26,6 +26,7 @@
 #include "bindings/python/module/progress.hpp"
 #include "engine/calibrate/calibrate.hpp"
 #include "engine/explain/explainer.hpp"
+#include "engine/features/row_pieces.hpp"
 #include "engine/model/model.hpp"
 #include "engine/model/round_trip.hpp"
 #include "kernels/arithmetic/environment.hpp"
@@ -37,54 +38,48 @@ namespace {
 
 constexpr std::size_t rows_a_piece = 8192, rows_a_piece_on_gpu = 65536;
 
-void check_all_taken(const std::vector<engine::RowRefusal>& reasons) {
+void check_all_taken(std::span<const engine::RowRefusal> reasons) {
   if (reasons.empty()) return;
   std::string text = "row " + std::to_string(reasons[0].row) + ": " + reasons[0].reason;
   if (reasons.size() > 1) text += " (and " + std::to_string(reasons.size() - 1) + " rows more)";
   throw std::invalid_argument(text);
 }
 
-// Feature rows of records, a piece at a time and in their order, in memory that a device copies from.
+// Feature rows of records, a piece at a time and in their order, in memory that a device copies from; none is
+// refused.
 class Pieces {
  public:
   Pieces(const engine::Model& model, const engine::Records& records, Device& device, std::size_t most)
       : model_(model),
-        plan_(model.features()),
         records_(records),
         size_(std::min(most, std::max<std::size_t>(records.count, 1))),
-        state_(plan_.make_state()),
-        refused_(size_),
-        rows_(device.pinned<float>(size_ * plan_.width())) {}
+        state_(model.features().make_state()),
+        room_(device.pinned<float>(size_ * model.features().width())),
+        pieces_(model.features(), records, state_.get(), room_.span()) {}
 
   std::size_t rows_max() const { return size_; }
-  std::size_t begin() const { return begin_; }
+  std::size_t begin() const { return pieces_.begin(); }
   std::span<const std::uint32_t> segments() const { return segments_; }
-  double done() const { return static_cast<double>(end_) / static_cast<double>(records_.count); }
+  double done() const { return static_cast<double>(pieces_.end()) / static_cast<double>(records_.count); }
   /// The next piece, [begin(), begin() + its count); false where there is none. Throws std::invalid_argument
   /// where a row is refused.
   bool next(Rows& rows) {
-    begin_ = end_;
-    if (begin_ >= records_.count) return false;
-    end_ = std::min(records_.count, begin_ + size_);
-    const MutableRows out{rows_.data(), end_ - begin_, plan_.width(), plan_.width()};
-    std::vector<engine::RowRefusal> reasons;
-    plan_.transform(records_, begin_, end_, state_.get(), out, std::span(refused_).first(out.count), reasons);
-    check_all_taken(reasons);
-    segments_.resize(out.count);
-    model_.segments_of(records_, begin_, end_, segments_);
-    rows = out;
+    if (!pieces_.next()) return false;
+    check_all_taken(pieces_.reasons());
+    rows = pieces_.rows();
+    segments_.resize(rows.count);
+    model_.segments_of(records_, pieces_.begin(), pieces_.end(), segments_);
     return true;
   }
 
  private:
   const engine::Model& model_;
-  const engine::FeaturePlan& plan_;
   const engine::Records& records_;
-  std::size_t size_, begin_ = 0, end_ = 0;
+  std::size_t size_;
   std::unique_ptr<engine::FeatureState> state_;
-  std::vector<std::uint8_t> refused_;
   std::vector<std::uint32_t> segments_;
-  Pinned<float> rows_;
+  Pinned<float> room_;
+  engine::RowPieces pieces_;
 };
 
 struct Resident {
