@@ -27,13 +27,16 @@ KERNEL_SUM = ["kernel_sum_bounds", "kernel_sum_blocks", "kernel_sum_totals"]
 DETECTORS = {
     "nearest_neighbours": (NEAREST, "cvt.rn.f32.f64/10"),
     "local_outlier_factor": ([*NEAREST, "reachability_factors"], "cvt.rn.f32.f64/10"),
+    "cluster_distance": (NEAREST, "cvt.rn.f32.f64/10"),
     "kernel_density": (KERNEL_SUM, "cvt.rn.f32.f64/10"),
     "histogram": (["histogram_look_up"], "add.rn.f32/100"),
     "ecod": (["histogram_look_up"], "add.rn.f32/100"),
     "copod": (["histogram_look_up"], "add.rn.f32/100"),
+    "loda": (["fused|dense", "histogram_look_up"], "add.rn.f32/100"),
     "pca": (["fused"], "fma.rn.f32/1000"),
     "mahalanobis": (["fused"], "fma.rn.f32/1000"),
     "isolation_forest": (["walk"], "cvt.rn.f32.f64/10"),
+    "half_space_trees": (["walk"], "cvt.rn.f32.f64/10"),
     "autoencoder": (["fused|dense"], "fma.rn.f32/1000"),
     "ensemble": ([*NEAREST, "reachability_factors", "walk", "fused|dense", "blend_rows"], "fma.rn.f32/1000"),
 }
@@ -50,6 +53,7 @@ VARIANTS = [
     ("isolation_forest", (500, 20), ["trees=37", "samples=300"]),
     ("autoencoder", (300, 8), ["activation=rectifier", "epochs=2"]),
     ("autoencoder", (300, 8), ["activation=identity", "epochs=2"]),
+    ("autoencoder", (300, 8), ["activation=sigmoid", "epochs=2"]),
     ("autoencoder", (300, 120), ["activation=rectifier", "hidden=150,30,150", "epochs=2"]),
 ]
 # The least share of a kernel's instructions that some lane is to have executed. Training is no part of scoring: its
