@@ -1,6 +1,7 @@
 // What every scorer does with what a slot brings: checks the request, cuts the workspace.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -59,6 +60,15 @@ inline void check_contributions(Rows rows, std::size_t width, MutableRows out) {
   check_width(rows, width);
   if (out.width != width || out.count < rows.count)
     throw std::invalid_argument("there is no room for every row's contributions");
+}
+
+/// explain(rows, out) for one block of rows after the other: bounds the workspace, whatever the batch.
+template <class Explain>
+void explain_in_blocks(std::size_t block, Rows rows, MutableRows out, Explain&& explain) {
+  for (std::size_t begin = 0; begin < rows.count; begin += block) {
+    const Rows part = rows.slice(begin, std::min(begin + block, rows.count));
+    explain(part, MutableRows{out.row(begin), part.count, out.width, out.stride});
+  }
 }
 
 /// To float32, the largest finite one where that overflows: a raw score is always finite.

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
 #include <set>
 #include <string>
 
 #include "engine/features/scaling.hpp"
 #include "engine/model/shuffle.hpp"
+#include "kernels/mlp/random.hpp"
 
 namespace lanner::engine {
 namespace {
@@ -40,16 +40,6 @@ std::vector<Target> targets_of(const FeaturePlan& plan, const Records& records) 
   return targets;
 }
 
-// Whole numbers alone: what standard distributions make of an engine differs from library to library.
-class Dice {
- public:
-  explicit Dice(std::uint64_t seed) : engine_(seed) {}
-  std::size_t below(std::size_t n) { return static_cast<std::size_t>(engine_() % n); }
-
- private:
-  std::mt19937_64 engine_;
-};
-
 }  // namespace
 
 Planted plant(const FeaturePlan& plan, const Records& into, std::uint64_t seed) {
@@ -60,7 +50,7 @@ Planted plant(const FeaturePlan& plan, const Records& into, std::uint64_t seed) 
     const std::vector<std::size_t> order = shuffled(into.count, seed);
     for (std::size_t i = 0; i < into.count / one_in; ++i) planted.altered[order[i]] = 1;
   }
-  Dice dice(seed);
+  mlp::Random random(seed);
   planted.records.columns.resize(fields.size());
   planted.records.refused = into.refused;
   bool one_field = false;
@@ -68,15 +58,15 @@ Planted plant(const FeaturePlan& plan, const Records& into, std::uint64_t seed) 
     planted.records.append_row(into, row, fields);
     if (!planted.altered[row]) continue;
     one_field = !one_field;
-    const std::size_t always = dice.below(targets.size());
+    const std::size_t always = random.below(targets.size());
     for (std::size_t t = 0; t < targets.size(); ++t) {
-      if (t != always && (one_field || dice.below(2) == 0)) continue;
+      if (t != always && (one_field || random.below(2) == 0)) continue;
       Column& column = planted.records.columns[targets[t].field];
       if (targets[t].number) {
         const auto [median, spread] = targets[t].usual;
         double& value = column.numbers.back();
-        const double move = moves[dice.below(std::size(moves))] * spread;
-        value = (std::isfinite(value) ? value : median) + (dice.below(2) == 0 ? move : -move);
+        const double move = moves[random.below(std::size(moves))] * spread;
+        value = (std::isfinite(value) ? value : median) + (random.below(2) == 0 ? move : -move);
       } else {
         column.texts.replace_back(never_seen);
         column.missing.back() = 0;

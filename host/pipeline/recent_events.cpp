@@ -29,7 +29,7 @@ void RecentEvents::add(const engine::Records& from, std::size_t row) {
     events_.clear();
     return;
   }
-  if (place_ == 0) chosen_ = random() % stretch_;
+  if (place_ == 0) chosen_ = random_.below(stretch_);
   if (place_ == chosen_) append(events_, from, row);
   if (++place_ < stretch_) return;
   place_ = 0;
@@ -39,7 +39,7 @@ void RecentEvents::add(const engine::Records& from, std::size_t row) {
 void RecentEvents::thin() {
   std::swap(earlier_, events_);
   events_.clear();
-  for (std::size_t row = 0; row < earlier_.count; row += 2) append(events_, earlier_, row + random() % 2);
+  for (std::size_t row = 0; row < earlier_.count; row += 2) append(events_, earlier_, row + random_.below(2));
   earlier_.clear();
   stretch_ *= 2;
 }
@@ -66,12 +66,6 @@ engine::Records RecentEvents::all() const {
 
 void RecentEvents::append(engine::Records& to, const engine::Records& from, std::size_t row) const {
   to.append_row(from, row, schema_.fields);
-}
-
-// Knuth's 64-bit linear congruential generator; its high half is the better one.
-std::uint64_t RecentEvents::random() {
-  random_ = random_ * 6364136223846793005u + 1442695040888963407u;
-  return random_ >> 33;
 }
 
 }  // namespace lanner::host

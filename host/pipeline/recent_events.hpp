@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
 #include "engine/model/model.hpp"
+#include "kernels/mlp/random.hpp"
 
 namespace lanner::host {
 
@@ -25,14 +25,14 @@ class RecentEvents {
  private:
   void add(const engine::Records& from, std::size_t row);
   void thin();
-  std::uint64_t random();
   void append(engine::Records& to, const engine::Records& from, std::size_t row) const;
 
   engine::Schema schema_;
   std::size_t rows_;
   bool in_a_row_;
   engine::Records earlier_, events_;  ///< in a row: `rows` that came before, and fewer since
-  std::uint64_t stretch_ = 1, place_ = 0, chosen_ = 0, random_ = 0;
+  std::size_t stretch_ = 1, place_ = 0, chosen_ = 0;
+  mlp::Random random_{0};
 };
 
 }  // namespace lanner::host

@@ -19,6 +19,8 @@ class Random {
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
     return z ^ (z >> 31);
   }
+  /// In [0, 1).
+  double unit() { return static_cast<double>(next() >> 11) * 0x1p-53; }
   /// In [-1, 1).
   double symmetric() { return static_cast<double>(next() >> 11) * 0x1p-52 - 1; }
   /// In [0, count): the high bits of as many as are needed, drawn again where they are too large.

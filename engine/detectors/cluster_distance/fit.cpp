@@ -101,7 +101,7 @@ class KMeans {
 
   // A row, each as likely as it weighs; some weigh something.
   std::size_t drawn(const std::vector<double>& weights, double total, mlp::Random& random) const {
-    const double point = static_cast<double>(random.next() >> 11) * 0x1p-53 * total;
+    const double point = random.unit() * total;
     double sum = 0;
     std::size_t last = 0;
     for (std::size_t i = 0; i < weights.size(); ++i) {

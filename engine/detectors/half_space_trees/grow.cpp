@@ -41,7 +41,7 @@ class Grower {
         own_(rows.count) {
     std::iota(own_.begin(), own_.end(), 0u);
     for (const Range& span : spans) {
-      const double s = uniform(), half = 2 * std::max(s, 1 - s), width = span.high - span.low;
+      const double s = random_.unit(), half = 2 * std::max(s, 1 - s), width = span.high - span.low;
       work_.push_back({span.low + (s - half) * width, span.low + (s + half) * width});
     }
     append();
@@ -50,8 +50,6 @@ class Grower {
   Tree take() { return std::move(tree_); }
 
  private:
-  double uniform() { return static_cast<double>(random_.next() >> 11) * 0x1p-53; }
-
   std::size_t append() {
     tree_.left.push_back(0);
     tree_.feature.push_back(0);

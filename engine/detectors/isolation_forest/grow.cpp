@@ -100,7 +100,7 @@ class Grower {
     }
 
     const double least = range.least, largest = range.largest;
-    const double share = static_cast<double>(random_.next() >> 11) * 0x1p-53;
+    const double share = random_.unit();
     const float threshold = std::clamp(static_cast<float>(least + share * (largest - least)), range.least,
                                        std::nextafter(range.largest, range.least));
     const auto first = own_.begin() + static_cast<std::ptrdiff_t>(begin);

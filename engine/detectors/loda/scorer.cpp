@@ -46,10 +46,8 @@ void ProjectionScorer::score(Stream& stream, Rows rows, std::span<std::byte> wor
 void ProjectionScorer::contributions(Stream& stream, Rows rows, std::span<std::byte> workspace,
                                      MutableRows out) const {
   check_contributions(rows, width(), out);
-  for (std::size_t begin = 0; begin < rows.count; begin += explained_block) {
-    const Rows part = rows.slice(begin, std::min(begin + explained_block, rows.count));
-    explain(stream, part, workspace, {out.row(begin), part.count, width(), out.stride});
-  }
+  explain_in_blocks(explained_block, rows, out,
+                    [&](Rows block, MutableRows of_block) { explain(stream, block, workspace, of_block); });
 }
 
 void ProjectionScorer::explain(Stream& stream, Rows rows, std::span<std::byte> workspace,
