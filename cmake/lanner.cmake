@@ -32,7 +32,6 @@ endif()
 
 set(LANNER_AVX2_FLAGS -mavx2 -mfma -mbmi -mbmi2)
 if(LANNER_AVX512_LOWERED)
-  add_compile_definitions(LANNER_AVX512_LOWERED=1)  # every file: the tier chooser too must know
   set(LANNER_AVX512_FLAGS ${LANNER_AVX2_FLAGS} -Wno-psabi)
 else()
   set(LANNER_AVX512_FLAGS ${LANNER_AVX2_FLAGS} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
@@ -99,8 +98,8 @@ function(lanner_test name)
   endif()
   add_executable(test_${name} ${ARG_SOURCES})
   target_link_libraries(test_${name} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
-  target_compile_definitions(test_${name} PRIVATE
-    LANNER_SOURCE_DIR="${PROJECT_SOURCE_DIR}" LANNER_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_compile_definitions(test_${name} PRIVATE LANNER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  target_compile_options(test_${name} PRIVATE $<$<CONFIG:Release>:-O1>)  # most of them run for less time than they compile
   add_test(NAME ${name} COMMAND test_${name} --gtest_brief=1)
   string(REGEX MATCH "^[a-z]+" layer ${name})
   lanner_test_properties(${name} ${ARG_TIMEOUT} LABELS ${layer})

@@ -18,17 +18,15 @@
 namespace lanner::tests {
 
 /// GPUs to test on: the emulated ones asked for, and a real one where there is one; with
-/// LANNER_TEST_GPUS=real in the environment that one alone (tests/cuda/on_gpu.py). No emulated ones in a
-/// build that is about one of the CPU's tiers.
+/// LANNER_TEST_GPUS=real in the environment that one alone (tests/cuda/on_gpu.py), with LANNER_TEST_GPUS=none
+/// none at all.
 inline std::vector<std::shared_ptr<Device>> gpus(const std::vector<EmulatedOptions>& emulated) {
-  const char* wanted = std::getenv("LANNER_TEST_GPUS");
-  if (wanted && std::string_view(wanted) == "real") return {make_cuda_device()};
+  const char* variable = std::getenv("LANNER_TEST_GPUS");
+  const std::string_view wanted = variable ? variable : "";
+  if (wanted == "real") return {make_cuda_device()};
   std::vector<std::shared_ptr<Device>> devices;
-#if !defined(LANNER_AVX512_LOWERED)
+  if (wanted == "none") return devices;
   for (const EmulatedOptions& options : emulated) devices.push_back(make_emulated_device(options));
-#else
-  static_cast<void>(emulated);
-#endif
   if (!find_cuda_devices().names.empty()) devices.push_back(make_cuda_device());
   return devices;
 }

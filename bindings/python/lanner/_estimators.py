@@ -112,7 +112,6 @@ class Detector(OutlierMixin, BaseEstimator):
     def explain(self, X):
         """Contributions, float32 [n, len(explained_features_)]: base_ and a row's sum make its anomaly score (within
         1e-5 of the sum of their sizes), by the rule that the detector's page states. Always on the CPU."""
-        check_is_fitted(self)
         events = self._events(X)
         with progress("explain", self.verbose) as tell:
             return self.model_.contributions(events, tell)
@@ -124,7 +123,6 @@ class Detector(OutlierMixin, BaseEstimator):
 
         Distances are in spreads of the features (interquartile range over 1.349). Raises ValueError for a model file
         that an earlier version wrote, and for one with segments."""
-        check_is_fitted(self)
         events = self._events(X)
         with progress("explain", self.verbose) as tell:
             return self.model_.nearest_normal(events, self._normal_most(), tell)[0]
@@ -135,7 +133,6 @@ class Detector(OutlierMixin, BaseEstimator):
 
         A search by the scorer itself, up to some 6,000 scored rows for each: for a few rows. Raises ValueError for a
         model file that an earlier version wrote, and for one with segments."""
-        check_is_fitted(self)
         events = self._events(X)
         with progress("explain", self.verbose) as tell:
             found = self.model_.counterfactuals(events, self._normal_most(), tell)
@@ -235,15 +232,29 @@ class Detector(OutlierMixin, BaseEstimator):
         return model.score(events, self.device)[0]
 
     def _scored(self, X):
+        events = self._viewed(X)
+        try:
+            with progress("score", self.verbose) as tell:
+                return self.model_.score(self._events(X) if events is None else events, self.device, tell)
+        except ValueError:
+            if events is not None:
+                self._events(X)  # scikit-learn's own words for what both refuse
+            raise
+
+    def _viewed(self, X):
+        """Events over an array that can be scored as it is, or None: scikit-learn's checks would take longer than the
+        scores of a thousand rows."""
         check_is_fitted(self)
-        events = self._events(X)
-        with progress("score", self.verbose) as tell:
-            return self.model_.score(events, self.device, tell)
+        fits = (type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float32, np.float64) and X.flags.c_contiguous
+                and len(X) > 0 and X.shape[1] == self.n_features_in_)
+        if not fits or hasattr(self, "feature_names_in_") or not self.model_.takes_matrix:
+            return None
+        return _engine.Events(X)
 
     def _events(self, X):
+        check_is_fitted(self)
         model = self.model_
-        kinds = [kind for _, kind in model.fields]
-        if "text" in kinds or model.entity or model.time:
+        if not model.takes_matrix:
             return self._column_events(X)
         X = validate_data(self, _rows.as_matrix(X), reset=False, dtype=[np.float64, np.float32], order="C",
                           ensure_all_finite="allow-nan" if model.takes_missing else True)

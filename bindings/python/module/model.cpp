@@ -397,6 +397,15 @@ void add_model(nb::module_& module) {
           },
           "Names of the features that contributions are of.")
       .def_prop_ro(
+          "takes_matrix",
+          [](const Model& model) {
+            const engine::Schema& schema = model.data().features().schema();
+            return schema.entity.empty() && schema.time.empty() &&
+                   std::all_of(schema.fields.begin(), schema.fields.end(),
+                               [](const auto& field) { return field.kind == engine::ColumnKind::number; });
+          },
+          "Whether events are rows of numbers and nothing else.")
+      .def_prop_ro(
           "takes_missing",
           [](const Model& model) {
             const auto specs = model.data().features().specs();
