@@ -6,7 +6,6 @@ A contender is timed from float32 rows to scores; a peer that returns more (whic
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import tempfile
@@ -18,6 +17,7 @@ import faiss
 import numpy as np
 import onnx
 import onnxruntime
+import sklearnex.neighbors
 from pyod.models.hbos import HBOS
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.decomposition import PCA
@@ -98,6 +98,9 @@ def neighbours(make_rows, k, goals, tree=False, **more):
             kd = NearestNeighbors(n_neighbors=k, algorithm="kd_tree", n_jobs=threads).fit(rows)
             _apart(kd.kneighbors(queries[:50])[0][:, -1], scores[:50], 1e-5)
             contenders["scikit-learn kd_tree"] = lambda: kd.kneighbors(queries)
+            intel = sklearnex.neighbors.NearestNeighbors(n_neighbors=k, algorithm="kd_tree", n_jobs=threads).fit(rows)
+            _apart(intel.kneighbors(queries[:50])[0][:, -1], scores[:50], 1e-3)
+            contenders["scikit-learn-intelex kd_tree"] = lambda: intel.kneighbors(queries)
         return Contest(len(queries), contenders, f"to float64's within {close:.0e}, to FAISS's within {flat:.0e}")
 
     return lambda name: Case(name, goals, make, **more)
@@ -135,8 +138,11 @@ def local_outlier_factor(n, width, k, goals):
         ours = _fitted("local_outlier_factor", rows, k=k)
         peer = LocalOutlierFactor(n_neighbors=k, novelty=True, n_jobs=threads).fit(rows)
         apart = _apart(ours.anomaly_score(queries), -peer.score_samples(queries), 1e-4)
+        intel = sklearnex.neighbors.LocalOutlierFactor(n_neighbors=k, novelty=True, n_jobs=threads).fit(rows)
         return Contest(len(queries), {OURS: lambda: ours.anomaly_score(queries),
-                                      "scikit-learn": lambda: peer.score_samples(queries)}, f"within {apart:.0e}")
+                                      "scikit-learn": lambda: peer.score_samples(queries),
+                                      "scikit-learn-intelex": lambda: intel.score_samples(queries)},
+                       f"within {apart:.0e}")
 
     return lambda name: Case(name, goals, make)
 
@@ -162,16 +168,9 @@ def forest(width, goals):
         peer = SklearnForest(n_estimators=100, random_state=0, n_jobs=threads).fit(rows)
         ours = lanner.IsolationForest.from_sklearn(peer, rows[:2000])
         apart = _apart(ours.anomaly_score(queries), -peer.score_samples(queries), 1e-6)
-        contenders = {OURS: lambda: ours.anomaly_score(queries), "scikit-learn": lambda: peer.score_samples(queries)}
-        agree = f"scikit-learn's own trees, within {apart:.0e}"
-        if importlib.util.find_spec("isotree"):
-            import isotree
-
-            other = isotree.IsolationForest(ntrees=100, sample_size=256, ndim=1, nthreads=threads, random_seed=1)
-            other.fit(rows)
-            agree += f"; isotree's: ranks correlate to {_ordered_alike(other.predict(queries), ours.anomaly_score(queries), 0.7):.2f}"
-            contenders["isotree"] = lambda: other.predict(queries)
-        return Contest(len(queries), contenders, agree)
+        return Contest(len(queries), {OURS: lambda: ours.anomaly_score(queries),
+                                      "scikit-learn": lambda: peer.score_samples(queries)},
+                       f"scikit-learn's own trees, within {apart:.0e}")
 
     return lambda name: Case(name, goals, make)
 
@@ -263,10 +262,8 @@ def autoencoder(widths, goals, queries_count=1024):
 
 
 def _openvino(model, queries, threads):
-    """oneDNN's layers, by way of OpenVINO, where it is installed."""
-    if not importlib.util.find_spec("openvino"):
-        return {}
-    import openvino
+    """oneDNN's layers, by way of OpenVINO."""
+    import openvino  # after sklearnex: it brings an older TBB of the same name
 
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU",
