@@ -90,8 +90,8 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
   fill(device, position_of_, n);
   fill(device, cell_begin_, cells + 1);
   fill(device, centre_, cells * view_.centre_stride);
-  fill(device, low_, cells * width);
-  fill(device, high_, cells * width);
+  fill(device, low_, cells * view_.centre_stride);
+  fill(device, high_, cells * view_.centre_stride);
   fill(device, panels_, panels * width * lanes);
   fill(device, bias_, positions);
   fill(device, extra_, positions);
@@ -108,8 +108,8 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
   for (std::size_t cell = 0; cell < cells; ++cell) {
     const std::size_t begin = kd.begins[cell], end = cell + 1 < cells ? kd.begins[cell + 1] : n;
     float* centre = centre_.data() + cell * view_.centre_stride;
-    float* low = low_.data() + cell * width;
-    float* high = high_.data() + cell * width;
+    float* low = low_.data() + cell * view_.centre_stride;
+    float* high = high_.data() + cell * view_.centre_stride;
     cell_begin_.data()[cell] = static_cast<std::uint32_t>(begin / lanes);
     for (std::size_t j = 0; j < width; ++j) {
       double sum = 0;

@@ -48,7 +48,7 @@ struct IndexView {
   const std::uint32_t* position_of = nullptr;  ///< [distinct]
   const std::uint32_t* cell_begin = nullptr;   ///< [cells + 1]: first panel of each cell
   const float* centre = nullptr;               ///< [cells, centre_stride], scaled
-  const float* low = nullptr;                  ///< [cells, width], scaled: the cell's box
+  const float* low = nullptr;  ///< [cells, centre_stride], scaled, zeros behind: the cell's box
   const float* high = nullptr;
   const float* panels = nullptr;  ///< [panel, width, panel_width]
   const float* bias = nullptr;    ///< [positions]; infinite in padding

@@ -67,6 +67,7 @@ struct GroupSearch {
   std::size_t queries;
 
   static constexpr float infinite = __builtin_inff();
+  static constexpr std::size_t alone_max = 3;  ///< queries, which are sooner searched for one by one
 
   LANNER_INLINE static std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
@@ -439,8 +440,8 @@ struct GroupSearch {
     const std::size_t columns = job.plan.columns;
     for (std::size_t i = 0; i < columns; ++i) scratch.home[i] = infinite;
     for (std::size_t cell = 0; cell < index.cells; ++cell) {
-      const float* low = index.low + cell * index.width;
-      const float* high = index.high + cell * index.width;
+      const float* low = index.low + cell * index.centre_stride;
+      const float* high = index.high + cell * index.centre_stride;
       float* out = scratch.box_distance + cell * columns;
       std::size_t i = 0;
       for (; i + 4 * lanes <= columns; i += 4 * lanes) measure_box<4>(low, high, i, out);
@@ -459,10 +460,68 @@ struct GroupSearch {
     }
   }
 
-  void run() const {
+  // ---- a query on its own ----
+
+  /// Lanes are features: of one query those over queries would be idle. column [cells, padded with NaN].
+  LANNER_INLINE void measure_boxes_alone(std::size_t query, float* column) const {
+    const IndexView& index = job.index;
+    float* const scaled = scratch.scaled;
+    const Float scale(index.scale);
+    for (std::size_t j = 0; j < index.centre_stride; j += lanes)
+      (scale * Float::load(scratch.query + query * index.centre_stride + j)).store(scaled + j);
+    const float* low = index.low;
+    const float* high = index.high;
+    std::size_t cell = 0;
+    for (; cell < index.cells; ++cell, low += index.centre_stride, high += index.centre_stride) {
+      Float sum(0.0f);
+      for (std::size_t j = 0; j < index.centre_stride; j += lanes) {
+        const Float q = Float::load(scaled + j);
+        const Float outside =
+            simd::maximum(simd::maximum(Float::load(low + j) - q, q - Float::load(high + j)), Float(0.0f));
+        sum = fma(outside, outside, sum);
+      }
+      alignas(64) float parts[lanes];
+      sum.store(parts);
+      for (int half = lanes / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) parts[i] += parts[i + half];
+      column[cell] = parts[0];
+    }
+    for (; cell % lanes != 0; ++cell) column[cell] = __builtin_nanf("");
+  }
+
+  /// Visits the cells whose bounds are above `beyond`, up to `within` and what is still in reach.
+  void visit_between(std::size_t query, const float* column, float beyond, float within) const {
+    scratch.active[0] = static_cast<std::uint32_t>(query);
+    for (std::size_t cell = 0; cell < job.index.cells; cell += lanes) {
+      const Float bound = Float::load(column + cell);
+      std::uint32_t bits = lane_bits((bound > Float(beyond)) & (bound <= Float(within)));
+      for (; bits; bits &= bits - 1) {
+        const std::size_t at = cell + static_cast<std::size_t>(__builtin_ctz(bits));
+        if (column[at] <= scratch.reach[query]) visit(at, 1);
+      }
+    }
+  }
+
+  /// Near cells first, in a few steps, so that the limit is low before the far ones come.
+  void run_alone(std::size_t query) const {
+    QueryState& state = scratch.state[query];
+    float* const column = scratch.column;
+    measure_boxes_alone(query, column);
+    if (!state.bounded) return visit_between(query, column, -1, infinite);
+    const std::size_t cells = (job.index.cells + lanes - 1) / lanes * lanes;
+    float home = bound_holding(column, nullptr, cells, smaller(job.plan.homes, job.index.cells));
+    visit_between(query, column, -1, home);
+    if (state.count >= job.k) make_room(query, state);
+    const float reach = scratch.reach[query];
+    for (float share = 0x1p-3f; share <= 1; share *= 2) {
+      visit_between(query, column, home, reach * share);
+      home = home > reach * share ? home : reach * share;
+    }
+  }
+
+  void run_together() const {
     const IndexView& index = job.index;
     const std::size_t columns = job.plan.columns;
-    prepare();
     measure_boxes();
     for (int away = 0; away < 2; ++away)
       for (std::size_t cell = 0; cell < index.cells; ++cell) {
@@ -478,6 +537,15 @@ struct GroupSearch {
         }
         if (count) visit(cell, count);
       }
+  }
+
+  void run() const {
+    prepare();
+    if (queries <= alone_max) {
+      for (std::size_t i = 0; i < queries; ++i) run_alone(i);
+    } else {
+      run_together();
+    }
     for (std::size_t i = 0; i < queries; ++i) finish(job, scratch, first + i, settle(i, scratch.state[i]));
   }
 };

@@ -130,7 +130,9 @@ TEST_P(EveryKind, IsExactForAllShapes) {
     const unsigned threads = 1 + random() % 5;
     expect_exact(references, queries, shape.k, {}, what, threads, 1 + random() % (2 * shape.queries));
     if (HasFatalFailure()) return;
-    expect_exact(references, queries, shape.k, self, what + " self", threads);
+    // Also so few that they are searched for one by one.
+    expect_exact(references, queries, shape.k, self, what + " self", threads,
+                 random() % 2 ? 1 + random() % 3 : 1 << 20);
     if (HasFatalFailure()) return;
   }
 }
