@@ -1,20 +1,28 @@
 #include "engine/series/alarm_policy.hpp"
 
+#include <limits>
+
 #include "kernels/arithmetic/elementary.hpp"
 
 namespace lanner::engine {
 
+double AlarmPolicy::bar_after(double rows) const {
+  return ever_ ? bar_ * lanner::exp(-rows / rule_.decay_rows) : 0;
+}
+
+double AlarmPolicy::threshold() const {
+  const double rows = since_ + 1;
+  if (ever_ && rows <= rule_.pause_rows) return std::numeric_limits<double>::infinity();
+  return rule_.threshold + bar_after(rows);
+}
+
 bool AlarmPolicy::update(double score) {
-  double bar = 0;
-  if (ever_) {
-    ++since_;
-    if (since_ <= rule_.pause_rows) return false;
-    bar = bar_ * lanner::exp(-since_ / rule_.decay_rows);
-  }
-  if (score < rule_.threshold + bar) return false;
+  const bool is_alarm = score >= threshold();
+  if (ever_) ++since_;
+  if (!is_alarm) return false;
+  bar_ = bar_after(since_) + rule_.step;
   ever_ = true;
   since_ = 0;
-  bar_ = bar + rule_.step;
   return true;
 }
 

@@ -22,6 +22,8 @@ class AlarmPolicy {
  public:
   explicit AlarmPolicy(const AlarmRule& rule) : rule_(rule) {}
 
+  /// The score from which on the next row is an alarm; infinity where none is.
+  double threshold() const;
   /// One row; whether it is an alarm.
   bool update(double score);
 
@@ -29,6 +31,8 @@ class AlarmPolicy {
   void load(SnapshotReader&);
 
  private:
+  double bar_after(double rows) const;
+
   AlarmRule rule_;
   bool ever_ = false;
   double since_ = 0;  ///< rows since the last alarm

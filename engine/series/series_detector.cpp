@@ -75,6 +75,7 @@ SeriesScore SeriesDetector::push(std::int64_t time_ns, double value) {
   result.score = is_plain ? plain.score : compressed.score;
   result.surprises = is_plain ? plain.surprises : compressed.surprises;
   result.expected = plain.expected;
+  result.threshold = policy_.threshold();
   result.alarm = policy_.update(result.score);
   return result;
 }

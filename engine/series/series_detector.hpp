@@ -15,6 +15,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
@@ -47,6 +48,8 @@ struct SeriesScore {
   SeriesViewKind view = SeriesViewKind::plain;
   std::array<double, series_channels> surprises{};
   double expected = 0;  ///< what the season would have, in the series' unit
+  /// The score from which on this row is an alarm; infinity where none is.
+  double threshold = std::numeric_limits<double>::infinity();
 };
 
 /// One series. The calling thread holds a FloatEnvironment. Not to be used by two threads at once.
@@ -59,6 +62,8 @@ class SeriesDetector {
   SeriesScore push(std::int64_t time_ns, double value);
 
   std::uint64_t missing() const { return missing_; }  ///< rows so far
+  /// Learned from so far; parameters().warm_up: it is warm.
+  std::size_t warm_up_rows() const { return views_ ? parameters_.warm_up : warm_up_values_.size(); }
   const SeriesParameters& parameters() const { return parameters_; }
 
   std::vector<std::byte> snapshot() const;

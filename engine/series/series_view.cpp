@@ -22,6 +22,20 @@ double seasonal_error(double value, double expected) {
 
 }  // namespace
 
+std::array<double, series_channels> channel_contributions(
+    const std::array<double, series_channels>& surprises, double largest_share) {
+  std::array<double, series_channels> parts{};
+  const auto largest = std::ranges::max_element(surprises);
+  double sum = 0;
+  for (const double surprise : surprises) sum += surprise;
+  if (sum / 2 >= largest_share * *largest) {
+    std::ranges::transform(surprises, parts.begin(), [](double surprise) { return surprise / 2; });
+  } else {
+    parts[static_cast<std::size_t>(largest - surprises.begin())] = largest_share * *largest;
+  }
+  return parts;
+}
+
 SeriesView::SeriesView(const ViewRule& rule)
     : rule_(rule),
       season_(rule.season, static_cast<double>(rule.warm_up)),

@@ -29,6 +29,11 @@ struct ViewScore {
   double expected = 0;  ///< by the season, in the view's unit
 };
 
+/// What each channel contributes to a score: half its surprise, or where largest_share of the largest is
+/// more, that alone, of the first that is as large. They add up to it, to a rounding or two.
+std::array<double, series_channels> channel_contributions(
+    const std::array<double, series_channels>& surprises, double largest_share);
+
 struct ViewRule {
   std::size_t warm_up = 750;
   std::size_t blocks_held = 1024;

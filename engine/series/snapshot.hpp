@@ -30,6 +30,11 @@ class SnapshotWriter {
   void number(double value) { bytes(&value, sizeof value); }
   void whole(std::uint64_t value) { bytes(&value, sizeof value); }
   void numbers(std::span<const double> values) { bytes(values.data(), values.size_bytes()); }
+  /// Bytes of any number, which go with it.
+  void block(std::span<const std::byte> content) {
+    whole(content.size());
+    bytes(content.data(), content.size());
+  }
   std::vector<std::byte> finish() && {
     whole(fingerprint(out_));
     return std::move(out_);
@@ -73,6 +78,14 @@ class SnapshotReader {
   }
   void numbers(std::span<double> values, double least, double most) {
     for (double& value : values) value = number(least, most);
+  }
+  /// Into the bytes that are read.
+  std::span<const std::byte> block() {
+    const std::uint64_t size = whole(UINT64_MAX);
+    require(size <= in_.size());
+    const std::span<const std::byte> content = in_.first(size);
+    in_ = in_.subspan(size);
+    return content;
   }
   void finish() const { require(in_.empty()); }
 

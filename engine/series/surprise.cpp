@@ -1,6 +1,7 @@
 #include "engine/series/surprise.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/arithmetic/elementary.hpp"
 
@@ -29,6 +30,11 @@ double negative_log10(double probability) {
 }
 
 }  // namespace
+
+double tail_probability(double surprise) {
+  if (surprise == std::numeric_limits<double>::infinity()) return 0;
+  return std::max(lanner::exp(-surprise * ln10), std::numeric_limits<double>::min());
+}
 
 double SurpriseHistogram::update(double value) {
   if (!(value > 0)) {

@@ -24,6 +24,9 @@ struct TailRule {
   double values_least = 20;  ///< before that many, nothing is a surprise
 };
 
+/// 10^-surprise, 2^-1022 at the least; 0 for infinity.
+double tail_probability(double surprise);
+
 class SurpriseHistogram {
  public:
   static constexpr std::size_t bins = 640;

@@ -138,6 +138,38 @@ TEST(SeriesDetector, SaysWhichChannelsWereSurprised) {
   }
 }
 
+TEST(SeriesDetector, ChannelsAddUpToTheScore) {
+  SeriesDetector detector(warm_after(300));
+  const std::vector<double> values = bursts(900);
+  int alone = 0, together = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const SeriesScore row = detector.push(made_time_ns(i), values[i]);
+    const auto parts = channel_contributions(row.surprises, detector.parameters().largest_share);
+    double sum = 0;
+    for (const double part : parts) sum += part;
+    ASSERT_NEAR(sum, row.score, 1e-12 * row.score) << i;
+    if (row.score == 0) continue;
+    ++(std::ranges::count(parts, 0.0) == 3 && std::ranges::count(row.surprises, 0.0) < 3 ? alone : together);
+  }
+  EXPECT_GT(alone, 5);
+  EXPECT_GT(together, 5);
+}
+
+TEST(SeriesDetector, SaysWhatWouldHaveBeenAnAlarm) {
+  SeriesDetector detector(warm_after(300));
+  const std::vector<double> values = bursts(900);
+  int alarms = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const SeriesScore row = detector.push(made_time_ns(i), values[i]);
+    ASSERT_EQ(row.alarm, row.score >= row.threshold) << i;
+    ASSERT_EQ(row.warming_up, i < 300) << i;
+    ASSERT_FALSE(row.warming_up && std::isfinite(row.threshold)) << i;
+    ASSERT_EQ(detector.warm_up_rows(), std::min<std::size_t>(i + 1, 300));
+    alarms += row.alarm;
+  }
+  EXPECT_GT(alarms, 0);
+}
+
 TEST(SeriesDetector, ASnapshotGoesOnToTheBit) {
   const std::vector<double> values = daily(2500);
   SeriesDetector whole(warm_after(300));

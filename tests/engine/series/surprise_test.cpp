@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 namespace lanner::engine {
 namespace {
@@ -51,6 +52,20 @@ TEST(Surprise, RisesWithTheValue) {
     before = surprise;
   }
   EXPECT_GT(before, 10);
+}
+
+TEST(TailProbability, IsATenthForEachUnitAndNeverZeroForANumber) {
+  EXPECT_EQ(tail_probability(0), 1);
+  EXPECT_NEAR(tail_probability(1), 0.1, 1e-16);
+  EXPECT_NEAR(tail_probability(2.5), std::pow(10, -2.5), 1e-17);
+  EXPECT_GT(tail_probability(1e9), 0);
+  EXPECT_EQ(tail_probability(std::numeric_limits<double>::infinity()), 0);
+  double last = 1;
+  for (double surprise = 0; surprise < 320; surprise += 0.01) {
+    const double p = tail_probability(surprise);
+    ASSERT_LE(p, last) << surprise;
+    last = p;
+  }
 }
 
 }  // namespace

@@ -1,0 +1,61 @@
+// A series for each entity: the detectors of one quantity of many hosts, customers, sensors, all with the
+// same parameters.
+//
+// Bounded: of entities beyond the most allowed, those whose last row is longest ago, in the order in which
+// rows came, make way; what comes of them later is a new series. Rows without a value are as if they had
+// never been, so no order of them changes which entities are held.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/series/series_detector.hpp"
+
+namespace lanner::engine {
+
+/// The calling thread holds a FloatEnvironment. Not to be used by two threads at once.
+class SeriesByEntity {
+ public:
+  /// Throws as SeriesDetector.
+  explicit SeriesByEntity(const SeriesParameters&);
+  SeriesByEntity(SeriesByEntity&&) = default;
+  SeriesByEntity& operator=(SeriesByEntity&&) = default;
+
+  /// The next row of this entity's series, as SeriesDetector::push. entities_max: at least 1.
+  SeriesScore push(std::string_view entity, std::int64_t time_ns, double value, std::size_t entities_max);
+
+  const SeriesParameters& parameters() const { return parameters_; }
+  std::size_t entities() const { return by_entity_.size(); }
+  std::size_t warm() const { return warm_; }                    ///< entities whose warm-up is over
+  std::uint64_t warm_up_rows() const { return warm_up_rows_; }  ///< learned from, of the entities held
+  std::uint64_t evicted() const { return evicted_; }            ///< entities that made way; not in a snapshot
+
+  std::vector<std::byte> snapshot() const;
+  /// Goes on where the other was. Throws std::invalid_argument for bytes that are no snapshot of one with the
+  /// same parameters, and leaves the state as it was.
+  void restore(std::span<const std::byte>);
+
+ private:
+  struct Series {
+    std::string entity;
+    SeriesDetector detector;
+  };
+  using Place = std::list<Series>::iterator;
+
+  Place add(std::string_view entity);
+  void evict_longest_unseen();
+
+  SeriesParameters parameters_;
+  std::list<Series> series_;  ///< the one seen last comes first
+  std::unordered_map<std::string_view, Place> by_entity_;
+  std::size_t warm_ = 0;
+  std::uint64_t warm_up_rows_ = 0, evicted_ = 0;
+};
+
+}  // namespace lanner::engine
