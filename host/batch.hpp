@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,8 +33,9 @@ struct Scores {
 /// A row that an active model flagged, and why.
 struct Flagged {
   std::uint32_t row = 0;
-  std::uint32_t lane = 0;  ///< of the route: which model
+  std::uint32_t lane = 0;  ///< of the route: which of its results
   std::size_t first = 0;   ///< of its values and contributions, as many as the model has features
+  double expected = std::numeric_limits<double>::quiet_NaN();  ///< of a series: the season's; otherwise NaN
 };
 
 /// Batches are made at start and used again and again: `clear` keeps the memory, so that the steady path

@@ -13,6 +13,7 @@
 #include "engine/choose/choose.hpp"
 #include "engine/detectors/detector.hpp"
 #include "engine/model/model.hpp"
+#include "engine/series/series_settings.hpp"
 #include "host/config/quantity.hpp"
 
 namespace lanner::host {
@@ -50,6 +51,7 @@ constexpr Key stream_keys[] = {
     {"window_events_max", "a whole number from 1", "4096", "Events kept in a window of one entity."},
     {"models", "a list of models", "none", "Models that score the stream."},
     {"learn", "a map", "none", "Start with no model: collect, fit, calibrate and swap in."},
+    {"series", "a map", "none", "Watch fields as series, row by row, with no model; see series.md."},
     {"decide", "one of false_alarm_rate, false_alarms_per_day, false_discovery_rate",
      "{false_alarm_rate: 0.001}", "The false-alarm budget."},
     {"drift", "watch, off", "watch",
@@ -86,6 +88,14 @@ constexpr Key refit_keys[] = {
      "renewed."},
     {"rows", "a whole number from 100", "as many as were learned from",
      "Recent events that it needs; four fifths are fitted on, the rest compared on."},
+};
+constexpr Key series_keys[] = {
+    {"values", "a field name, or a list of them", "", "Fields of numbers: a series each, for each entity."},
+    {"entities_max", "a whole number from 1", "1000",
+     "Entities whose series are kept, about 160 kB a series; the one unseen longest makes way."},
+    {"missing", "refuse, skip", "refuse",
+     "What becomes of a row without a value. skip: it scores 0, and the series goes on as if it had never "
+     "been."},
 };
 constexpr Key feature_keys[] = {
     {"scale", "none, standard, robust, minmax", "none", "Learned from the training rows."},
@@ -378,13 +388,74 @@ class Reader {
     if (stream.learn)
       take_segment(stream.learn->fit.segment(), section["learn"], path + ".learn", section.has("fields"),
                    stream.schema);
-    if (stream.models.empty() && !stream.learn && errors_about(path) == 0)
-      fault(node, path, "neither models nor learn", "one of them");
+    if (section.has("series")) read_series(section, path, schema_fine, stream);
+    if (stream.models.empty() && !stream.learn && !stream.series && errors_about(path) == 0)
+      fault(node, path, "neither models nor learn nor series", "one of them");
     if (section.has("decide")) read_decide(section["decide"], path + ".decide", !time.empty(), stream);
     section.choice("drift", stream.watch_drift, {{"watch", true}, {"off", false}});
     if (stream.learn && stream.learn->refit && stream.learn->refit->on_drift != OnDrift::say &&
         !stream.watch_drift)
       fault(section["drift"], path + ".drift", "'off', though learn.refit waits for a drift", "watch");
+  }
+
+  void read_series(const Section& stream_section, const std::string& stream_path, bool schema_fine,
+                   StreamConfig& stream) {
+    SeriesConfig& config = stream.series.emplace();
+    const YAML::Node node = stream_section["series"];
+    const std::string path = stream_path + ".series";
+    for (const std::string_view other :
+         {"features", "models", "learn", "decide", "drift", "entities_max", "window_events_max"}) {
+      if (stream_section.has(other))
+        fault(stream_section[other], stream_section.at(other), "'" + std::string(other) + "' beside series",
+              "fields, entity, time, id beside series");
+    }
+    const std::span<const engine::Parameter> table = engine::series_settings();
+    std::vector<std::string_view> setting_names;
+    for (const engine::Parameter& parameter : table) setting_names.push_back(parameter.name);
+    const Section section(*this, node, path, series_keys, setting_names);
+    section.integer("entities_max", config.entities_max, 1, 100'000'000);
+    section.choice("missing", config.skips_missing, {{"refuse", false}, {"skip", true}});
+    std::map<std::string, std::string> given;
+    for (const std::string_view name : setting_names) {
+      if (!section.has(name)) continue;
+      const YAML::Node value = section[name];
+      given[std::string(name)] = value.IsScalar() ? value.Scalar() : "";
+    }
+    const auto faults = engine::Settings::check(table, given);
+    for (const auto& error : faults)
+      fault(section[error.name], section.at(error.name), error.found, error.allowed, error.nearest);
+    if (faults.empty()) config.settings = engine::Settings::parse(table, given);
+    if (!section.has("values")) return section.missing("values");
+    const YAML::Node values = section["values"];
+    if (values.IsScalar() && !values.Scalar().empty()) {
+      take_series_value(values, path + ".values", schema_fine, stream);
+    } else if (values.IsSequence() && values.size() > 0) {
+      for (const auto& value : values) take_series_value(value, path + ".values", schema_fine, stream);
+    } else {
+      return section.fault("values", in_quotes(values));
+    }
+    if (stream.schema.fields.empty())
+      for (const std::string& value : config.values) stream.schema.fields.push_back({value});
+  }
+
+  void take_series_value(const YAML::Node& node, const std::string& path, bool schema_fine,
+                         StreamConfig& stream) {
+    const std::string value = node.IsScalar() ? node.Scalar() : "";
+    std::vector<std::string>& values = stream.series->values;
+    if (value.empty()) return fault(node, path, in_quotes(node), "a field name");
+    if (std::ranges::find(values, value) != values.end())
+      return fault(node, path, "'" + value + "' a second time", "each field once");
+    values.push_back(value);
+    if (!schema_fine || stream.schema.fields.empty()) return;
+    std::vector<std::string_view> numbers;
+    std::string allowed;
+    for (const engine::FieldSpec& field : stream.schema.fields) {
+      if (field.kind != engine::ColumnKind::number) continue;
+      if (field.name == value) return;
+      numbers.push_back(field.name);
+      allowed += (allowed.empty() ? "" : ", ") + field.name;
+    }
+    fault(node, path, "'" + value + "'", "a field of numbers, of " + allowed, nearest_name(value, numbers));
   }
 
   void read_refit(const YAML::Node& node, const std::string& path, LearnConfig& learn) {
@@ -819,9 +890,14 @@ Config read_config(const std::filesystem::path& path) {
 }
 
 std::string config_reference() {
+  const auto row_of = [](const engine::Parameter& parameter) {
+    return "| `" + std::string(parameter.name) + "` | " + engine::allowed(parameter) + " | " +
+           std::string(parameter.fallback) + " | " + std::string(parameter.summary) + " |\n";
+  };
   struct Part {
     std::string_view title, place;
     std::span<const Key> keys;
+    std::span<const engine::Parameter> settings = {};
   };
   const Part parts[] = {
       {"Top level", "", top_keys},
@@ -831,6 +907,7 @@ std::string config_reference() {
       {"How a model is fitted", "streams.NAME.models.fit", fit_keys},
       {"Learning", "streams.NAME.learn", learn_keys},
       {"Refitting", "streams.NAME.learn.refit", refit_keys},
+      {"Series", "streams.NAME.series", series_keys, engine::series_settings()},
       {"Deciding", "streams.NAME.decide", decide_keys},
       {"ZeroMQ ingest", "ingest.zeromq", zeromq_ingest_keys},
       {"ZeroMQ publisher", "publish.zeromq", zeromq_publish_keys},
@@ -856,6 +933,7 @@ std::string config_reference() {
               (key.fallback.empty() ? std::string("(required)") : std::string(key.fallback)) + " | " +
               std::string(key.summary) + " |\n";
     }
+    for (const engine::Parameter& setting : part.settings) text += row_of(setting);
   }
   text += "\n## Kinds of feature\n\n| kind | what it gives |\n|---|---|\n";
   for (const auto& info : engine::feature_kinds())
@@ -864,9 +942,7 @@ std::string config_reference() {
                             std::span<const engine::Parameter> table) {
     text += "\n### " + std::string(title) + "\n\n" + std::string(summary) +
             "\n\n| setting | allowed | default | what it does |\n|---|---|---|---|\n";
-    for (const auto& parameter : table)
-      text += "| `" + std::string(parameter.name) + "` | " + engine::allowed(parameter) + " | " +
-              std::string(parameter.fallback) + " | " + std::string(parameter.summary) + " |\n";
+    for (const auto& parameter : table) text += row_of(parameter);
   };
   text += "\n## Detectors and their settings\n";
   settings("every fit", "Settings that every fit takes.", engine::fit_parameters());

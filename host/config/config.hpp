@@ -62,6 +62,14 @@ struct LearnConfig {
   std::optional<RefitConfig> refit;
 };
 
+/// A stream whose fields are series: watched row by row, with no model.
+struct SeriesConfig {
+  std::vector<std::string> values;  ///< fields of numbers, a series each for each entity
+  engine::Settings settings;        ///< engine::series_settings
+  std::size_t entities_max = 1000;
+  bool skips_missing = false;  ///< a row without a value is as if it had never been, and not refused
+};
+
 struct StreamConfig {
   std::string name;
   engine::Schema schema;
@@ -69,6 +77,7 @@ struct StreamConfig {
   engine::FeatureLimits limits;
   std::vector<ModelConfig> models;
   std::optional<LearnConfig> learn;
+  std::optional<SeriesConfig> series;
   engine::DecisionRule decide = engine::FalseAlarmRate{0.001};
   bool watch_drift = true;
 };

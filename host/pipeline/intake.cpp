@@ -201,11 +201,12 @@ Intake::Taken Intake::take(std::uint32_t source, Message& message, const Routes&
       decoder_.decode(header_, frames_, stream.schema,
                       header_.format == Format::tensor ? tensor_rows_max : record_rows_max, batch.records);
   if (reason.empty() && stream.needs_time && batch.rows() > 0 && batch.records.time.empty())
-    reason = "time: missing, the stream's decision rule counts it";
+    reason = stream.series.empty() ? "time: missing, the stream's decision rule counts it"
+                                   : "time: missing, the stream's series have a time";
   if (!reason.empty()) return refuse(batch, Refusal::payload, reason);
 
   batch.route = route->second;
-  batch.lanes = stream.lanes.size();
+  batch.lanes = stream.results();
   if (batch.scores.size() < batch.lanes) batch.scores.resize(batch.lanes);
   for (std::size_t l = 0; l < batch.lanes; ++l) {
     Scores& scores = batch.scores[l];

@@ -76,7 +76,7 @@ std::string metrics_text(const Standing& standing, const Counters& counters, con
     families.counter("lanner_refused_total", "Refusals by reason: rows for 'row', messages for the others.",
                      counters.refused[i], {{"reason", std::string(name(static_cast<Refusal>(i)))}});
   families.counter("lanner_published_dropped_total",
-                   "Published messages at whose sending some subscriber's queue was found full.",
+                   "LaneIdentity messages at whose sending some subscriber's queue was found full.",
                    counters.published_dropped);
   families.counter("lanner_replies_lost_total", "Answers to producers that were gone or not reading.",
                    counters.replies_lost);
@@ -142,13 +142,14 @@ std::string metrics_text(const Standing& standing, const Counters& counters, con
                    {{"stream", stream}});
   }
   for (const auto& [stream, route] : routes) {
-    for (const auto& lane : route->lanes) {
+    for (std::size_t i = 0; i < route->results(); ++i) {
+      const LaneIdentity& lane = route->identity(i);
       families.gauge("lanner_model_info", "Constant 1; the models at work are in the labels.", 1,
                      {{"stream", stream},
-                      {"model", lane->name},
-                      {"role", lane->role == Role::active ? "active" : "shadow"},
-                      {"detector", std::string(lane->model().detector().name)},
-                      {"model_hash", lane->model().hash()}});
+                      {"model", lane.name},
+                      {"role", lane.role == Role::active ? "active" : "shadow"},
+                      {"detector", lane.detector},
+                      {"model_hash", lane.hash}});
     }
   }
   const auto per_watch = [&](const std::string& name, const std::string& help, auto&& value) {
@@ -162,6 +163,32 @@ std::string metrics_text(const Standing& standing, const Counters& counters, con
   per_watch("lanner_model_drift_distance",
             "Largest Kolmogorov distance, of the score and the watched features, from the calibration rows.",
             [](const Drift& drift) { return static_cast<double>(drift.distances(1).front().second); });
+  const auto each_series = [&](auto&& receive) {
+    for (const auto& [stream, route] : routes)
+      for (const auto& lane : route->series)
+        receive(*lane->state, *lane, Labels{{"stream", stream}, {"model", lane->name}});
+  };
+  each_series([&](const SeriesState& state, const SeriesLane&, Labels labels) {
+    families.gauge("lanner_series", "Series that are held, one an entity.",
+                   static_cast<double>(state.entities), std::move(labels));
+  });
+  each_series([&](const SeriesState& state, const SeriesLane&, Labels labels) {
+    families.gauge("lanner_series_warm", "Of these, those whose warm-up is over.",
+                   static_cast<double>(state.warm), std::move(labels));
+  });
+  each_series([&](const SeriesState& state, const SeriesLane&, Labels labels) {
+    families.gauge("lanner_series_warm_up_rows", "Rows of warm-ups that have passed.",
+                   static_cast<double>(state.warm_up_rows), std::move(labels));
+  });
+  each_series([&](const SeriesState& state, const SeriesLane& lane, Labels labels) {
+    families.gauge("lanner_series_warm_up_rows_wanted", "Rows of the warm-ups of all series that are held.",
+                   static_cast<double>(state.entities) * static_cast<double>(lane.warm_up()),
+                   std::move(labels));
+  });
+  each_series([&](const SeriesState& state, const SeriesLane&, Labels labels) {
+    families.counter("lanner_series_evicted_total", "Series unseen longest that made way for others.",
+                     state.evicted, std::move(labels));
+  });
   return families.text();
 }
 

@@ -62,7 +62,7 @@ void Outlet::publish(Batch& batch) {
   const Route& route = *batch.route;
   for (std::size_t l = 0; l < batch.lanes; ++l) {
     const Scores& scores = batch.scores[l];
-    const Lane& lane = *route.lanes[l];
+    const LaneIdentity& lane = route.identity(l);
     (scores.on_gpu ? lane.gpu_header : lane.header).write(header_, batch.producer, batch.seq, batch.rows());
     const std::array frames{bytes_of(header_), bytes_of(scores.score, batch.rows()),
                             bytes_of(scores.p_value, batch.rows()), bytes_of(scores.threshold, batch.rows()),
@@ -84,9 +84,9 @@ void Outlet::publish(Batch& batch) {
 void Outlet::raise_alerts(Batch& batch) {
   const Route& route = *batch.route;
   for (const Flagged& flagged : batch.flagged) {
-    const Lane& lane = *route.lanes[flagged.lane];
+    const LaneIdentity& lane = route.identity(flagged.lane);
     const Scores& scores = batch.scores[flagged.lane];
-    const std::size_t row = flagged.row, width = lane.width();
+    const std::size_t row = flagged.row, width = lane.features.size();
     event_.clear();
     if (!batch.records.id.empty() && !batch.records.id[row].empty()) {
       event_ = batch.records.id[row];
@@ -104,14 +104,15 @@ void Outlet::raise_alerts(Batch& batch) {
     alert.event = event_;
     if (!batch.records.entity.empty()) alert.entity = batch.records.entity[row];
     alert.model = lane.name;
-    alert.model_hash = lane.model().hash();
+    alert.model_hash = lane.hash;
     if (!batch.records.time.empty()) alert.time = &batch.records.time[row];
     alert.score = scores.score[row];
-    alert.base = lane.scorer->scorer().base();
+    alert.base = lane.base;
+    alert.expected = flagged.expected;
     alert.p_value = scores.p_value[row];
     alert.threshold = scores.threshold[row];
     alert.flag = scores.flag[row];
-    alert.names = lane.model().features().column_names();
+    alert.names = lane.features;
     alert.values = values_;
     alert.contributions = std::span(batch.flagged_contributions).subspan(flagged.first, width);
     alerts_.write(header_, alert);
@@ -124,7 +125,7 @@ void Outlet::raise_alerts(Batch& batch) {
 
 void Outlet::append(const Batch& batch) {
   for (std::size_t l = 0; l < batch.lanes; ++l) {
-    const Lane& lane = *batch.route->lanes[l];
+    const LaneIdentity& lane = batch.route->identity(l);
     const Scores& scores = batch.scores[l];
     ScoredRows rows;
     rows.stream = batch.route->stream;
@@ -132,7 +133,7 @@ void Outlet::append(const Batch& batch) {
     rows.seq = batch.seq;
     rows.count = batch.rows();
     rows.model = lane.name;
-    rows.model_hash = lane.model().hash();
+    rows.model_hash = lane.hash;
     rows.score = scores.score;
     rows.p_value = scores.p_value;
     rows.threshold = scores.threshold;

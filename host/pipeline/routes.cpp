@@ -27,6 +27,25 @@ std::vector<int> raw_fields(const engine::FeaturePlan& plan) {
   return fields;
 }
 
+LaneIdentity identity_of(const StreamConfig& stream, std::string name, Role role,
+                         const engine::ModelScorer& scorer, Device& device, const Gpus& gpus) {
+  const engine::Model& model = scorer.model();
+  const auto columns = model.features().column_names();
+  const auto header_on = [&](const Device& on) {
+    return ScoresHeader(stream.name, name, model.hash(), lanner::name(on.backend()));
+  };
+  return {.name = name,
+          .role = role,
+          .detector = std::string(model.detector().name),
+          .hash = model.hash(),
+          .rule = engine::describe(stream.decide),
+          .features = {columns.begin(), columns.end()},
+          .raw_field = raw_fields(model.features()),
+          .base = scorer.scorer().base(),
+          .header = header_on(device),
+          .gpu_header = header_on(gpus.empty() ? device : gpus[0]->device())};
+}
+
 std::string field_list(const engine::Schema& schema) {
   constexpr std::size_t shown_max = 8;
   std::string text;
@@ -134,6 +153,20 @@ bool has_features_of(const engine::Model& model, const std::filesystem::path& fi
   return false;
 }
 
+void add_series(Route& route, const Route* before) {
+  const SeriesConfig& config = *route.config.series;
+  // Seasons are told by the time, where the stream says that it has one.
+  route.needs_time = !route.schema.time.empty();
+  for (const std::string& value : config.values) {
+    const SeriesLane* lane_before = nullptr;
+    if (before) {
+      for (const auto& lane : before->series)
+        if (lane->name == value) lane_before = lane.get();
+    }
+    route.series.push_back(std::make_shared<SeriesLane>(route.config, value, lane_before));
+  }
+}
+
 void add_models(Route& route, const Route* before, Device& device, std::vector<ConfigError>& faults,
                 const Gpus& gpus) {
   std::vector<ModelConfig> models = route.config.models;
@@ -178,15 +211,9 @@ void add_models(Route& route, const Route* before, Device& device, std::vector<C
 Lane::Lane(const StreamConfig& stream, std::string lane_name, Role lane_role,
            std::shared_ptr<const engine::ModelScorer> resident_scorer, Device& device, const Lane* before,
            const Gpus& gpus)
-    : name(std::move(lane_name)),
-      role(lane_role),
-      rule(engine::describe(stream.decide)),
+    : LaneIdentity(identity_of(stream, std::move(lane_name), lane_role, *resident_scorer, device, gpus)),
       scorer(std::move(resident_scorer)),
-      least_p_value(scorer->model().least_p_value()),
-      header(stream.name, name, scorer->model().hash(), lanner::name(device.backend())),
-      gpu_header(stream.name, name, scorer->model().hash(),
-                 lanner::name(gpus.empty() ? device.backend() : gpus[0]->device().backend())),
-      raw_field(raw_fields(scorer->model().features())) {
+      least_p_value(scorer->model().least_p_value()) {
   const bool same_model = before && before->scorer == scorer;
   state = same_model ? before->state
           : scorer->model().features().has_windows()
@@ -213,10 +240,13 @@ Routes build_routes(const Config& config, Device& device, StreamCounterTable& co
     const Route* route_before = found == before.end() ? nullptr : found->second.get();
     auto route = new_route(stream, counters);
     add_models(*route, route_before, device, faults, gpus);
-    if (route->lanes.empty() && stream.models.empty()) {
+    if (stream.series) {
+      add_series(*route, route_before);
+    } else if (route->lanes.empty() && stream.models.empty()) {
       if (!stream.learn) {
-        faults.push_back(
-            {.key = "streams." + stream.name, .found = "neither models nor learn", .allowed = "one of them"});
+        faults.push_back({.key = "streams." + stream.name,
+                          .found = "neither models nor learn nor series",
+                          .allowed = "one of them"});
       } else if (route_before && route_before->config.learn && same_learning(stream, route_before->config)) {
         // What it is learning goes on, and what it has learned stays.
         route->learning = route_before->learning;

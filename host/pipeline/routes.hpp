@@ -15,31 +15,27 @@
 #include "host/pipeline/counters.hpp"
 #include "host/pipeline/drift.hpp"
 #include "host/pipeline/gpu.hpp"
+#include "host/pipeline/lane_identity.hpp"
 #include "host/pipeline/learning.hpp"
 #include "host/pipeline/refitting.hpp"
-#include "host/publish/messages.hpp"
+#include "host/pipeline/series_lane.hpp"
 
 namespace lanner::host {
 
 /// One model at work on one stream.
-struct Lane {
+struct Lane : LaneIdentity {
   Lane(const StreamConfig&, std::string name, Role, std::shared_ptr<const engine::ModelScorer>, Device&,
        const Lane* before, const Gpus& = {});
 
-  std::string name;
-  Role role;
-  std::string rule;  ///< the decision rule, for people
   std::shared_ptr<const engine::ModelScorer> scorer;
   std::shared_ptr<engine::FeatureState> state;  ///< the intake thread's; null where no feature has a window
   /// The scoring thread's. It stays where a model takes another's place: budgets are the stream's.
   std::shared_ptr<engine::Decider> decider;
   double least_p_value;
   std::shared_ptr<Drift> drift;  ///< likewise; null where nothing is watched
-  ScoresHeader header, gpu_header;
   /// One a GPU: the same model there; null where it couldn't be made. `scorer` is the CPU's: it scores what a
   /// GPU doesn't, and explains.
   std::vector<std::shared_ptr<const engine::ModelScorer>> on_gpu;
-  std::vector<int> raw_field;  ///< for each feature column: the field it is a plain function of, or -1
 
   const engine::Model& model() const { return scorer->model(); }
   std::size_t width() const { return model().features().width(); }
@@ -50,7 +46,9 @@ struct Route {
   StreamConfig config;
   engine::Schema schema;
   bool needs_time = false;  ///< for its decision rule
+  /// Of models or of series, never both. A batch has a result of each, in this order.
   std::vector<std::shared_ptr<Lane>> lanes;
+  std::vector<std::shared_ptr<SeriesLane>> series;
   /// The scoring thread's: what its models cost. A change of models begins anew.
   std::shared_ptr<CostModel> costs = std::make_shared<CostModel>();
   std::shared_ptr<Learning> learning;    ///< where there is no model yet
@@ -58,6 +56,11 @@ struct Route {
   std::shared_ptr<StreamCounters> counters;
 
   std::size_t width() const;  ///< of all lanes together
+  std::size_t results() const { return lanes.size() + series.size(); }
+  const LaneIdentity& identity(std::size_t result) const {
+    if (result < lanes.size()) return *lanes[result];
+    return *series[result - lanes.size()];
+  }
 };
 
 using Routes = std::map<std::string, std::shared_ptr<Route>, std::less<>>;

@@ -83,7 +83,7 @@ void Scoring::begin(Slot& slot) {
     work.trips = std::move(spare_.back());
     spare_.pop_back();
   }
-  if (!slot.direct && slot.pinned_by_gpu) {
+  if (!slot.direct && slot.pinned_by_gpu && !slot.route->lanes.empty()) {
     std::size_t least = gpus_.size();
     for (std::size_t g = 0; g < gpus_.size(); ++g) {
       if (!gpus_[g]->usable()) continue;
@@ -135,6 +135,7 @@ Slot* Scoring::finish() {
       slot.route->costs->learn(CostModel::Where::cpu, slot.count, clock_.steady_ns() - now);
   }
   decide(slot);
+  watch_series(slot);
   last_finished_ns_ = clock_.steady_ns();
   counters_.slots_scored.add();
   counters_.score.add(last_finished_ns_ - begun);
@@ -225,6 +226,17 @@ void Scoring::decide(Slot& slot) {
         spdlog::warn("{}", drift_text(slot.route->stream, lane.name, *lane.drift));
       if (lane.role == Role::active) explain(slot, l, segment, at);
       at += count;
+    }
+  }
+}
+
+void Scoring::watch_series(Slot& slot) {
+  for (std::size_t s = 0; s < slot.route->series.size(); ++s) {
+    const std::size_t result = slot.route->lanes.size() + s;
+    std::span<const std::uint8_t> refused = slot.refused_of(result, options_.rows_max);
+    for (const auto& [batch, begin, count] : slot.segments) {
+      slot.route->series[s]->score(*batch, result, begin, refused.first(count));
+      refused = refused.subspan(count);
     }
   }
 }

@@ -44,6 +44,7 @@ class Scoring {
   bool collect(UnderWay&);
   void score_on_cpu(Slot&);
   void decide(Slot&);
+  void watch_series(Slot&);
   void leave(UnderWay&);
   void fall_back(UnderWay&, const char* why);
   void explain(Slot&, std::size_t lane, const Slot::Segment&, std::size_t at);

@@ -190,7 +190,10 @@ Host::Host(const PartialConfig& partial, const ServeOptions& options)
   for (const auto& [name, route] : *pipeline_->routes()) {
     for (const auto& lane : route->lanes)
       spdlog::info("stream {}: {} {} ({}, {}), {}", name, lane->role == Role::active ? "active" : "shadow",
-                   lane->name, lane->model().detector().name, lane->model().hash(), lane->rule);
+                   lane->name, lane->detector, lane->hash, lane->rule);
+    for (const auto& lane : route->series)
+      spdlog::info("stream {}: series {} ({}), warm after {} rows each, at most {}, {}", name, lane->name,
+                   lane->hash, lane->warm_up(), lane->entities_max, lane->rule);
     if (route->learning)
       spdlog::info("stream {}: no model yet, learning {} from {}", name, route->config.learn->fit.detector,
                    route->learning->rows_wanted()
@@ -476,7 +479,7 @@ void Host::keep() {
   try {
     StateFile(config_.results->directory).keep(state_of(*pipeline_->routes()));
   } catch (const std::exception& error) {
-    spdlog::warn("state: {}; windows and decisions start anew next time", error.what());
+    spdlog::warn("state: {}; windows, series and decisions start anew next time", error.what());
   }
 }
 

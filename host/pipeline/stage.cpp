@@ -43,8 +43,8 @@ float* Slot::values_of(std::size_t lane, std::size_t rows_max) {
   return values.data() + before * rows_max;
 }
 
-std::span<std::uint8_t> Slot::refused_of(std::size_t lane, std::size_t rows_max) {
-  return refused.span().subspan(lane * rows_max, count);
+std::span<std::uint8_t> Slot::refused_of(std::size_t result, std::size_t rows_max) {
+  return refused.span().subspan(result * rows_max, count);
 }
 
 std::span<std::uint32_t> Slot::calibrations_of(std::size_t lane, std::size_t rows_max) {
@@ -73,13 +73,13 @@ void Stage::make_room(const Route& route) {
 }
 
 void Stage::make_room(Slot& slot, const Route& route) {
-  const std::size_t rows = options_.rows_max, lanes = route.lanes.size();
+  const std::size_t rows = options_.rows_max;
   std::size_t workspace = 0;
   for (const auto& lane : route.lanes) workspace = std::max(workspace, lane->scorer->workspace_bytes(rows));
   if (slot.values.size() < rows * route.width()) make_values(slot, rows * route.width());
-  grow(device_, slot.refused, rows * lanes);
+  grow(device_, slot.refused, rows * route.results());
   if (std::ranges::any_of(route.lanes, [](const auto& lane) { return lane->model().segments().has_value(); }))
-    grow(device_, slot.calibrations, rows * lanes);
+    grow(device_, slot.calibrations, rows * route.lanes.size());
   grow(device_, slot.extrapolated, rows);
   grow(device_, slot.scores, rows);
   grow(device_, slot.p_values, rows);
@@ -110,7 +110,7 @@ bool Stage::gpus_in_use() const {
 bool Stage::is_direct(const Batch& batch) const {
   const engine::Records& records = batch.records;
   if (records.count < direct_rows_min || !records.dense.floats || gpus_in_use()) return false;
-  if (!records.refused.empty()) return false;
+  if (!records.refused.empty() || batch.route->lanes.empty()) return false;
   for (const auto& lane : batch.route->lanes) {
     if (!lane->model().features().is_identity() || lane->width() != records.dense.width) return false;
   }
@@ -192,6 +192,10 @@ Batch* Stage::advance(std::int64_t now_ns) {
       lane.model().features().transform(batch.records, next_row_, next_row_ + count, lane.state.get(), rows,
                                         slot->refused_of(l, options_.rows_max).subspan(at, count), refusals_);
     }
+    for (std::size_t s = 0; s < batch.route->series.size(); ++s)
+      batch.route->series[s]->refuse(
+          batch.records, next_row_, next_row_ + count,
+          slot->refused_of(batch.route->lanes.size() + s, options_.rows_max).subspan(at, count), refusals_);
     counters_.rows_staged.add(count);
     next_row_ += count;
     if (slot->count == options_.rows_max) close(slot);

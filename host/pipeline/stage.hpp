@@ -32,7 +32,7 @@ struct Slot {
   bool pinned_by_gpu = false;  ///< `values` can be copied to a GPU
 
   Pinned<float> values;                        ///< of all lanes, one after another
-  Pinned<std::uint8_t> refused, extrapolated;  ///< lanes x rows; extrapolated: one lane at a time
+  Pinned<std::uint8_t> refused, extrapolated;  ///< results x rows; extrapolated: one lane at a time
   Pinned<std::uint32_t> calibrations;          ///< lanes x rows: engine::Model::segments_of
   Pinned<float> scores;
   Pinned<double> p_values;
@@ -42,7 +42,7 @@ struct Slot {
   Rows rows(std::size_t lane, std::size_t rows_max);
   /// Where a lane's rows begin in `values`.
   float* values_of(std::size_t lane, std::size_t rows_max);
-  std::span<std::uint8_t> refused_of(std::size_t lane, std::size_t rows_max);
+  std::span<std::uint8_t> refused_of(std::size_t result, std::size_t rows_max);
   /// Empty where the lane's model has no segments.
   std::span<std::uint32_t> calibrations_of(std::size_t lane, std::size_t rows_max);
 };

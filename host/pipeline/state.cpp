@@ -16,7 +16,8 @@ namespace lanner::host {
 namespace {
 
 // Mark, CRC-32 of the body, body: entries of stream, model, hash, rule, windows, numbers of the decision
-// rule and of the drift watch, each as its length and its bytes.
+// rule and of the drift watch, each as its length and its bytes. An entry of series has them for windows, and
+// neither a rule nor numbers.
 constexpr std::string_view mark = "LANNERS2";
 constexpr std::size_t body_begin = mark.size() + sizeof(std::uint32_t);
 
@@ -68,7 +69,8 @@ std::vector<Entry> entries_of(std::string_view bytes) {
 }
 
 bool in_memory_only(const Route& route) {
-  return route.config.models.empty() && (!route.config.learn || route.config.learn->save.empty());
+  return route.series.empty() && route.config.models.empty() &&
+         (!route.config.learn || route.config.learn->save.empty());
 }
 
 /// Whether a guarantee still holds goes with decisions.
@@ -76,10 +78,18 @@ bool has_decisions(const Lane& lane) {
   return lane.drift || !lane.decider->state().empty();
 }
 
+bool has_state(const Lane& lane) {
+  return lane.state || has_decisions(lane);
+}
+
 /// Of a lane with state.
 std::string_view parts_of(const Lane& lane) {
   if (!lane.state) return "decisions";
   return has_decisions(lane) ? "windows and decisions" : "windows";
+}
+
+std::string_view parts_of(const SeriesLane&) {
+  return "series";
 }
 
 std::vector<double> numbers_of(std::string_view bytes) {
@@ -92,20 +102,42 @@ template <class Receive>
 void each_with_state(const Routes& routes, Receive&& receive) {
   for (const auto& [name, route] : routes) {
     for (const auto& lane : route->lanes)
-      if (lane->state || has_decisions(*lane)) receive(*route, *lane);
+      if (has_state(*lane)) receive(*route, *lane);
+    for (const auto& lane : route->series) receive(*route, *lane);
   }
 }
 
-Restored anew(const Route& route, const Lane& lane, std::string_view what, std::string_view reason) {
+Restored anew(const Route& route, const LaneIdentity& lane, std::string_view what, std::string_view reason) {
   return {fmt::format("stream {}: {}: {} start anew: {}", route.stream, lane.name, what, reason), false};
 }
 
+Restored goes_on(const Route& route, const LaneIdentity& lane, std::string_view what) {
+  return {fmt::format("stream {}: {}: {} go on from the last clean stop", route.stream, lane.name, what),
+          true};
+}
+
+std::span<const std::byte> raw(std::string_view bytes) {
+  return std::as_bytes(std::span(bytes));
+}
+
+Restored restore_lane(const Route& route, const SeriesLane& lane, const Entry& entry) {
+  if (entry.hash != lane.hash)
+    return anew(route, lane, parts_of(lane), "the last run's settings were others");
+  try {
+    lane.state->series.restore(raw(entry.windows));
+    lane.state->show();
+  } catch (const std::invalid_argument& error) {
+    return anew(route, lane, parts_of(lane), error.what());
+  }
+  return goes_on(route, lane, parts_of(lane));
+}
+
 Restored restore_lane(const Route& route, const Lane& lane, const Entry& entry) {
-  if (entry.hash != lane.model().hash())
+  if (entry.hash != lane.hash)
     return anew(route, lane, parts_of(lane), "the last run's model of this name was another");
   std::string_view what = "windows";
   try {
-    if (lane.state) lane.state->restore(std::as_bytes(std::span(entry.windows.data(), entry.windows.size())));
+    if (lane.state) lane.state->restore(raw(entry.windows));
     what = "decisions";
     // Where the watch was off, or was for another run's version of it, there are no numbers.
     if (lane.drift && !entry.drift.empty()) lane.drift->restore(numbers_of(entry.drift));
@@ -117,24 +149,33 @@ Restored restore_lane(const Route& route, const Lane& lane, const Entry& entry) 
   } catch (const std::invalid_argument& error) {
     return anew(route, lane, what, error.what());
   }
-  return {fmt::format("stream {}: {}: {} go on from the last clean stop", route.stream, lane.name,
-                      parts_of(lane)),
-          true};
+  return goes_on(route, lane, parts_of(lane));
+}
+
+void put_parts(std::string& out, const Lane& lane) {
+  put(out, lane.rule);
+  put(out, bytes_of(lane.state ? lane.state->snapshot() : std::vector<std::byte>()));
+  put(out, bytes_of(lane.decider->state()));
+  put(out, bytes_of(lane.drift ? lane.drift->state() : std::vector<double>()));
+}
+
+void put_parts(std::string& out, const SeriesLane& lane) {
+  put(out, {});
+  put(out, bytes_of(lane.state->series.snapshot()));
+  put(out, {});
+  put(out, {});
 }
 
 }  // namespace
 
 std::string state_of(const Routes& routes) {
   std::string out(body_begin, '\0');
-  each_with_state(routes, [&](const Route& route, const Lane& lane) {
+  each_with_state(routes, [&](const Route& route, const auto& lane) {
     if (in_memory_only(route)) return;
     put(out, route.stream);
     put(out, lane.name);
-    put(out, lane.model().hash());
-    put(out, lane.rule);
-    put(out, bytes_of(lane.state ? lane.state->snapshot() : std::vector<std::byte>()));
-    put(out, bytes_of(lane.decider->state()));
-    put(out, bytes_of(lane.drift ? lane.drift->state() : std::vector<double>()));
+    put(out, lane.hash);
+    put_parts(out, lane);
   });
   if (out.size() == body_begin) return {};
   const std::uint32_t sum = checksum(std::string_view(out).substr(body_begin));
@@ -151,7 +192,7 @@ std::vector<Restored> restore_state(std::string_view bytes, const Routes& routes
     return begin_anew(fmt::format("the last run's state can't be read: {}", error.what()), routes);
   }
   std::vector<Restored> all;
-  each_with_state(routes, [&](const Route& route, const Lane& lane) {
+  each_with_state(routes, [&](const Route& route, const auto& lane) {
     for (const Entry& entry : entries) {
       if (entry.stream == route.stream && entry.model == lane.name)
         return all.push_back(restore_lane(route, lane, entry));
@@ -163,7 +204,7 @@ std::vector<Restored> restore_state(std::string_view bytes, const Routes& routes
 
 std::vector<Restored> begin_anew(std::string_view reason, const Routes& routes) {
   std::vector<Restored> all;
-  each_with_state(routes, [&](const Route& route, const Lane& lane) {
+  each_with_state(routes, [&](const Route& route, const auto& lane) {
     all.push_back(anew(route, lane, parts_of(lane), reason));
   });
   return all;

@@ -1,6 +1,6 @@
-// What lanes know from the events that have passed: their windows, and how far their decision rules have
-// come. It survives a clean stop in a file of its own, which is taken away at the next start: what a crash
-// leaves behind is never taken for it (docs/decisions/009).
+// What lanes know from the events that have passed: their windows or series, and how far their decision rules
+// have come. It survives a clean stop in a file of its own, which is taken away at the next start: what a
+// crash leaves behind is never taken for it (docs/decisions/009).
 #pragma once
 
 #include <filesystem>
@@ -24,8 +24,8 @@ struct Restored {
 };
 
 /// Puts back what state_of took, before anybody uses the lanes: windows where stream, name and model are the
-/// same, a decision rule's state where the rule is too. One entry for each lane that could have state.
-/// Whatever the bytes are, the rest begins anew.
+/// same, series where stream, field and settings are, a decision rule's state where the rule is too. One
+/// entry for each lane that could have state. Whatever the bytes are, the rest begins anew.
 std::vector<Restored> restore_state(std::string_view bytes, const Routes&);
 /// Likewise, where there are no bytes to restore.
 std::vector<Restored> begin_anew(std::string_view reason, const Routes&);

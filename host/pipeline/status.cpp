@@ -17,6 +17,23 @@ std::string_view role_name(Role role) {
   return role == Role::active ? "active" : "shadow";
 }
 
+Json described(const LaneIdentity& lane) {
+  return {{"name", lane.name},
+          {"role", role_name(lane.role)},
+          {"model_hash", lane.hash},
+          {"detector", lane.detector},
+          {"decide", lane.rule}};
+}
+
+Json series_of(const SeriesLane& lane) {
+  const SeriesState& state = *lane.state;
+  const std::uint64_t entities = count(state.entities);
+  return {{"entities", entities},
+          {"warm", count(state.warm)},
+          {"warm_up", {{"rows", count(state.warm_up_rows)}, {"rows_wanted", entities * lane.warm_up()}}},
+          {"evicted", count(state.evicted)}};
+}
+
 // null: nothing is watched.
 Json drift_of(const Lane& lane) {
   constexpr std::size_t shown_max = 8;
@@ -69,12 +86,13 @@ std::string status_json(const Standing& standing, const Counters& counters, cons
   for (const auto& [name, route] : routes) {
     Json models = Json::array();
     for (const auto& lane : route->lanes) {
-      models.push_back({{"name", lane->name},
-                        {"role", role_name(lane->role)},
-                        {"model_hash", lane->model().hash()},
-                        {"detector", lane->model().detector().name},
-                        {"decide", lane->rule},
-                        {"drift", drift_of(*lane)}});
+      models.push_back(described(*lane));
+      models.back()["drift"] = drift_of(*lane);
+    }
+    for (const auto& lane : route->series) {
+      models.push_back(described(*lane));
+      models.back()["drift"] = nullptr;
+      models.back()["series"] = series_of(*lane);
     }
     const StreamCounters& stream = *route->counters;
     Json& entry = streams[name];

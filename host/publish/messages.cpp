@@ -130,6 +130,10 @@ void AlertWriter::write(std::string& out, const Alert& alert) {
   append_json(out, alert.model_hash);
   out += R"(,"base":)";
   append_json(out, alert.base);
+  if (!std::isnan(alert.expected)) {
+    out += R"(,"expected":)";
+    append_json(out, alert.expected);
+  }
 
   double sizes = 0;
   for (const float contribution : alert.contributions) sizes += std::fabs(static_cast<double>(contribution));

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,6 +40,7 @@ struct Alert {
   std::string_view stream, event, entity, model, model_hash;
   const std::int64_t* time = nullptr;
   float score = 0, base = 0;
+  double expected = std::numeric_limits<double>::quiet_NaN();  ///< of a series; NaN: left out
   double p_value = 1, threshold = 0;
   std::uint8_t flag = 0;
   std::span<const std::string> names;    ///< of the features

@@ -70,6 +70,35 @@ device: {prefer: cuda, otherwise: cpu, batch_max: 65536, wait_ms_max: 2}
   EXPECT_EQ(config.device.batch_max, 65536u);
 }
 
+TEST(Config, SeriesAreRead) {
+  const Config config = parse_config(std::string(R"(
+streams:
+  s:
+    entity: host
+    time: at
+    series: {values: [latency_ms, errors], warm_up: 300, threshold: 3, entities_max: 50, missing: skip}
+  t:
+    fields: [a, b, {c: text}]
+    series: {values: b}
+)") + rest,
+                                     "lanner.yaml");
+  const StreamConfig& s = config.streams.at(0);
+  ASSERT_TRUE(s.series);
+  EXPECT_EQ(s.series->values, (std::vector<std::string>{"latency_ms", "errors"}));
+  EXPECT_EQ(s.series->settings.integer("warm_up"), 300);
+  EXPECT_EQ(s.series->settings.number("threshold"), 3);
+  EXPECT_EQ(s.series->settings.number("pause"), 0.16);
+  EXPECT_EQ(s.series->entities_max, 50u);
+  EXPECT_TRUE(s.series->skips_missing);
+  EXPECT_EQ(s.schema, (engine::Schema{{{"latency_ms"}, {"errors"}}, "host", "at", ""}));
+  const StreamConfig& t = config.streams.at(1);
+  EXPECT_EQ(t.series->values, std::vector<std::string>{"b"});
+  EXPECT_EQ(t.schema.fields.size(), 3u);
+  EXPECT_EQ(t.series->settings.integer("warm_up"), 750);
+  EXPECT_EQ(t.series->entities_max, 1000u);
+  EXPECT_FALSE(t.series->skips_missing);
+}
+
 TEST(Config, ShippedConfigurationsAreFine) {
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(LANNER_SOURCE_DIR "/configs")) {
@@ -191,7 +220,38 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"key_twice",
                 "streams:\n  s:\n    learn: {rows: 10}\n    learn: {rows: 20}\n" + std::string(rest),
                 "streams.s.learn: found the key a second time"},
-        BadCase{"neither_model_nor_learn", stream("    entity: e\n"), "found neither models nor learn"},
+        BadCase{"neither_model_nor_learn", stream("    entity: e\n"),
+                "found neither models nor learn nor series, allowed one of them"},
+        BadCase{"series_no_map", stream("    series: latency\n"), "s.series: found 'latency', allowed a map"},
+        BadCase{"series_of_nothing", stream("    series: {warm_up: 100}\n"),
+                "s.series.values: found nothing, allowed a field name, or a list of them"},
+        BadCase{"series_empty", stream("    series: {values: []}\n"), "s.series.values: found a list"},
+        BadCase{"series_a_list", stream("    series: {values: [[x]]}\n"),
+                "s.series.values: found a list, allowed a field name"},
+        BadCase{"series_twice", stream("    series: {values: [x, y, x]}\n"),
+                "s.series.values: found 'x' a second time, allowed each field once"},
+        BadCase{"series_unknown_key", stream("    series: {values: [x], warmup: 100}\n"),
+                "s.series.warmup: found an unknown key, allowed warm_up, threshold,"},
+        BadCase{"series_near_key", stream("    series: {values: [x], warmup: 100}\n"),
+                "(did you mean 'warm_up'?)"},
+        BadCase{"series_warm_up", stream("    series: {values: [x], warm_up: 19}\n"),
+                "s.series.warm_up: found 19, allowed a whole number from 20 to 1000000"},
+        BadCase{"series_threshold", stream("    series: {values: [x], threshold: high}\n"),
+                "s.series.threshold: found high, allowed a number"},
+        BadCase{"series_entities", stream("    series: {values: [x], entities_max: 0}\n"),
+                "s.series.entities_max: found '0'"},
+        BadCase{"series_missing", stream("    series: {values: [x], missing: skipp}\n"),
+                "s.series.missing: found 'skipp', allowed refuse, skip (did you mean 'skip'?)"},
+        BadCase{"series_of_no_field", stream("    fields: [xx, y]\n    series: {values: [x]}\n"),
+                "s.series.values: found 'x', allowed a field of numbers, of xx, y (did you mean 'xx'?)"},
+        BadCase{"series_of_text", stream("    fields: [{x: text}, y]\n    series: {values: x}\n"),
+                "s.series.values: found 'x', allowed a field of numbers, of y"},
+        BadCase{"series_and_learn", stream("    learn: {rows: 10}\n    series: {values: x}\n"),
+                "s.learn: found 'learn' beside series, allowed fields, entity, time, id beside series"},
+        BadCase{"series_and_decide", stream("    decide: {false_alarm_rate: 0.1}\n    series: {values: x}\n"),
+                "s.decide: found 'decide' beside series"},
+        BadCase{"series_and_windows", stream("    entities_max: 5\n    series: {values: x}\n"),
+                "s.entities_max: found 'entities_max' beside series"},
         BadCase{"learn_rows", stream("    learn: {rows: 1}\n"), "learn.rows: found '1'"},
         BadCase{"learn_both", stream("    learn: {rows: 10, for: 1m}\n"), "learn.for: found rows and for"},
         BadCase{"learn_for", stream("    learn: {for: 10}\n"), "learn.for: found '10'"},
