@@ -53,7 +53,12 @@ def machine(i, odd):
     return {"host": "this", "at": start_ns + i * 100_000_000} | {name: 1e12 if odd else rng.lognormvariate(1, 0.2) for name in names}
 
 
-makers = {"quickstart": sensor, "payments": payment, "security_log": sign_in, "server_metrics": server, "demo": machine}
+def service(i, odd):
+    return {"service": f"s-{i % 4}", "at": start_ns + i // 4 * 60_000_000_000, "latency_ms": 1e5 if odd else rng.gauss(100, 5),
+            "errors": rng.expovariate(1)}
+
+
+makers = {"quickstart": sensor, "payments": payment, "security_log": sign_in, "server_metrics": server, "demo": machine, "latency": service}
 make = makers[config.stem]  # a configuration without a line here fails the test
 
 text = config.read_text()
@@ -94,17 +99,20 @@ try:
             time.sleep(0.005)
 
     def receive(wait_ms):
-        if not subscriber.poll(wait_ms):
-            return None
-        frames = subscriber.recv_multipart()
-        header = json.loads(frames[1])
-        assert header["n"] == 100 and header["stream"] == stream, header
-        return struct.unpack("<100f", frames[2])
+        global watched
+        while subscriber.poll(wait_ms):
+            frames = subscriber.recv_multipart()
+            header = json.loads(frames[1])
+            assert header["n"] == 100 and header["stream"] == stream, header
+            watched = watched or header["model"]
+            if header["model"] == watched:  # a series stream has several
+                return struct.unpack("<100f", frames[2])
+        return None
 
-    sent = 0
+    sent, watched = 0, None
     deadline = time.time() + 90 * patience
     scores = None
-    while not scores:
+    while not scores or not any(scores):  # series score 0 while they warm up
         assert time.time() < deadline and host.poll() is None, "no scores in time"
         send_hundred()
         scores = receive(20)
