@@ -38,6 +38,14 @@ struct Flagged {
   double expected = std::numeric_limits<double>::quiet_NaN();  ///< of a series: the season's; otherwise NaN
 };
 
+struct Batch;
+
+/// Rows of a batch: a slot has those of one or several.
+struct BatchPart {
+  Batch* batch;
+  std::size_t begin, count;
+};
+
 /// Batches are made at start and used again and again: `clear` keeps the memory, so that the steady path
 /// allocates nothing. The frames hold the bytes that dense records borrow, until the batch goes back to its
 /// pool.

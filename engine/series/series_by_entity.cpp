@@ -5,49 +5,102 @@
 #include <stdexcept>
 #include <utility>
 
+#include "kernels/arithmetic/environment.hpp"
+
 namespace lanner::engine {
 namespace {
 
 constexpr std::string_view snapshot_name = "LANNERE1";
+
+bool is_value(double value) {
+  return std::abs(value) <= value_most;
+}
+
+SeriesScore missing() {
+  SeriesScore score;
+  score.missing = true;
+  return score;
+}
 
 }  // namespace
 
 SeriesByEntity::SeriesByEntity(const SeriesParameters& parameters)
     : parameters_(SeriesDetector(parameters).parameters()) {}
 
-SeriesByEntity::Place SeriesByEntity::add(std::string_view entity) {
-  series_.push_front({std::string(entity), SeriesDetector(parameters_)});
-  by_entity_.emplace(series_.front().entity, series_.begin());
-  return series_.begin();
+SeriesByEntity::Series& SeriesByEntity::seen(std::string_view entity, std::size_t entities_max) {
+  if (const auto found = by_entity_.find(entity); found != by_entity_.end()) {
+    series_.splice(series_.begin(), series_, found->second);
+  } else {
+    series_.push_front({std::string(entity), SeriesDetector(parameters_)});
+    by_entity_.emplace(series_.front().entity, series_.begin());
+  }
+  while (series_.size() > entities_max) {
+    by_entity_.erase(series_.back().entity);
+    leaving_.splice(leaving_.begin(), series_, std::prev(series_.end()));
+    ++evicted_;
+  }
+  return series_.front();
 }
 
-void SeriesByEntity::evict_longest_unseen() {
-  const Series& oldest = series_.back();
-  const bool is_warm = oldest.detector.warm_up_rows() == parameters_.warm_up;
-  warm_ -= is_warm ? 1 : 0;
-  warm_up_rows_ -= oldest.detector.warm_up_rows();
-  by_entity_.erase(oldest.entity);
-  series_.pop_back();
-  ++evicted_;
+void SeriesByEntity::count(Series& series) {
+  const std::size_t rows = series.detector.warm_up_rows();
+  warm_up_rows_ += rows - series.counted;
+  warm_ += series.counted < parameters_.warm_up && rows == parameters_.warm_up ? 1 : 0;
+  series.counted = rows;
 }
 
-SeriesScore SeriesByEntity::push(std::string_view entity, std::int64_t time_ns, double value,
-                                 std::size_t entities_max) {
-  if (!(std::abs(value) <= value_most)) {
-    SeriesScore missing;
-    missing.missing = true;
-    return missing;
+void SeriesByEntity::let_go() {
+  for (const Series& series : leaving_) {
+    warm_up_rows_ -= series.counted;
+    warm_ -= series.counted == parameters_.warm_up ? 1 : 0;
   }
-  const auto found = by_entity_.find(entity);
-  const Place place = found == by_entity_.end() ? add(entity) : found->second;
-  series_.splice(series_.begin(), series_, place);
-  while (series_.size() > entities_max) evict_longest_unseen();
-  const SeriesScore score = place->detector.push(time_ns, value);
-  if (score.warming_up) {
-    ++warm_up_rows_;
-    if (place->detector.warm_up_rows() == parameters_.warm_up) ++warm_;
-  }
+  leaving_.clear();
+}
+
+SeriesScore SeriesByEntity::push(const SeriesRow& row, std::size_t entities_max) {
+  if (!is_value(row.value)) return missing();
+  Series& series = seen(row.entity, entities_max);
+  const SeriesScore score = series.detector.push(row.time_ns, row.value);
+  count(series);
+  let_go();
   return score;
+}
+
+void SeriesByEntity::push_rows(Stream& stream, std::span<const SeriesRow> rows, std::size_t entities_max,
+                               std::span<SeriesScore> scores) {
+  waiting_.clear();
+  next_.resize(rows.size());
+  // Who makes way follows from the order of rows, and is settled before anybody works.
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (!is_value(rows[i].value)) {
+      scores[i] = missing();
+      continue;
+    }
+    Series& series = seen(rows[i].entity, entities_max);
+    if (!series.waits) {
+      series.waits = true;
+      series.first = i;
+      waiting_.push_back(&series);
+    } else {
+      next_[series.last] = i;
+    }
+    series.last = i;
+  }
+  auto work = [&](std::size_t begin, std::size_t end, unsigned) {
+    const FloatEnvironment environment;
+    for (Series* series : std::span(waiting_).subspan(begin, end - begin)) {
+      for (std::size_t i = series->first;; i = next_[i]) {
+        scores[i] = series->detector.push(rows[i].time_ns, rows[i].value);
+        if (i == series->last) break;
+      }
+    }
+  };
+  stream.for_range(waiting_.size(), 1, work);
+  for (Series* series : waiting_) {
+    series->waits = false;
+    count(*series);
+  }
+  let_go();
 }
 
 std::vector<std::byte> SeriesByEntity::snapshot() const {
@@ -71,8 +124,7 @@ void SeriesByEntity::restore(std::span<const std::byte> bytes) {
     if (!fresh.by_entity_.emplace(one.entity, std::prev(fresh.series_.end())).second)
       throw std::invalid_argument("series snapshot: an entity a second time");
     one.detector.restore(reader.block());
-    fresh.warm_up_rows_ += one.detector.warm_up_rows();
-    fresh.warm_ += one.detector.warm_up_rows() == parameters_.warm_up ? 1 : 0;
+    fresh.count(one);
   }
   reader.finish();
   *this = std::move(fresh);

@@ -16,8 +16,15 @@
 #include <vector>
 
 #include "engine/series/series_detector.hpp"
+#include "kernels/device/device.hpp"
 
 namespace lanner::engine {
+
+struct SeriesRow {
+  std::string_view entity;
+  std::int64_t time_ns = 0;
+  double value = 0;
+};
 
 /// The calling thread holds a FloatEnvironment. Not to be used by two threads at once.
 class SeriesByEntity {
@@ -28,7 +35,11 @@ class SeriesByEntity {
   SeriesByEntity& operator=(SeriesByEntity&&) = default;
 
   /// The next row of this entity's series, as SeriesDetector::push. entities_max: at least 1.
-  SeriesScore push(std::string_view entity, std::int64_t time_ns, double value, std::size_t entities_max);
+  SeriesScore push(const SeriesRow&, std::size_t entities_max);
+  /// The same of rows in the order they came, to the bit; entities side by side, on the threads of the
+  /// stream's device, which is a CPU. scores [rows.size()].
+  void push_rows(Stream&, std::span<const SeriesRow> rows, std::size_t entities_max,
+                 std::span<SeriesScore> scores);
 
   const SeriesParameters& parameters() const { return parameters_; }
   std::size_t entities() const { return by_entity_.size(); }
@@ -45,15 +56,23 @@ class SeriesByEntity {
   struct Series {
     std::string entity;
     SeriesDetector detector;
+    std::size_t counted = 0;  ///< of its warm-up's rows, in warm_up_rows_
+    bool waits = false;       ///< has rows in waiting_, from first to last
+    std::size_t first = 0, last = 0;
   };
   using Place = std::list<Series>::iterator;
 
-  Place add(std::string_view entity);
-  void evict_longest_unseen();
+  Series& seen(std::string_view entity, std::size_t entities_max);
+  void count(Series&);
+  void let_go();
 
   SeriesParameters parameters_;
   std::list<Series> series_;  ///< the one seen last comes first
   std::unordered_map<std::string_view, Place> by_entity_;
+  std::list<Series> leaving_;  ///< made way, but rows of before wait for them
+  // Of the rows being pushed: whose they are, and for each the entity's next.
+  std::vector<Series*> waiting_;
+  std::vector<std::size_t> next_;
   std::size_t warm_ = 0;
   std::uint64_t warm_up_rows_ = 0, evicted_ = 0;
 };

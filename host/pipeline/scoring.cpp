@@ -233,11 +233,7 @@ void Scoring::decide(Slot& slot) {
 void Scoring::watch_series(Slot& slot) {
   for (std::size_t s = 0; s < slot.route->series.size(); ++s) {
     const std::size_t result = slot.route->lanes.size() + s;
-    std::span<const std::uint8_t> refused = slot.refused_of(result, options_.rows_max);
-    for (const auto& [batch, begin, count] : slot.segments) {
-      slot.route->series[s]->score(*batch, result, begin, refused.first(count));
-      refused = refused.subspan(count);
-    }
+    slot.route->series[s]->score(stream_, slot.segments, slot.refused_of(result, options_.rows_max), result);
   }
 }
 

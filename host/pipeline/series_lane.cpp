@@ -63,6 +63,14 @@ bool is_value(double value) {
   return std::abs(value) <= engine::value_most;
 }
 
+void put_refused(Scores& out, std::size_t row) {
+  out.score[row] = std::numeric_limits<float>::quiet_NaN();
+  out.p_value[row] = 1;
+  out.threshold[row] = 0;
+  out.extrapolated[row] = 0;
+  out.flag[row] = engine::flag_refused;
+}
+
 // Both sides of a comparison that was made on scores: rounding must not turn it around.
 double threshold_of(const engine::SeriesScore& row, double p_value) {
   const double threshold = engine::tail_probability(row.threshold);
@@ -83,7 +91,6 @@ SeriesLane::SeriesLane(const StreamConfig& config, const std::string& value, con
       stream(config.name),
       field(place_of(value, config.schema)),
       has_entity(!config.schema.entity.empty()),
-      has_time(!config.schema.time.empty()),
       skips_missing(config.series->skips_missing),
       entities_max(config.series->entities_max),
       state(before && before->hash == hash
@@ -119,47 +126,63 @@ void SeriesLane::refuse(const engine::Records& records, std::size_t begin, std::
   }
 }
 
-void SeriesLane::score(Batch& batch, std::size_t result, std::size_t begin,
-                       std::span<const std::uint8_t> refused) const {
+void SeriesLane::score(Stream& cpu, std::span<const BatchPart> parts, std::span<const std::uint8_t> refused,
+                       std::size_t result) const {
   const FloatEnvironment environment;
-  const engine::Records& records = batch.records;
-  engine::SeriesByEntity& series = state->series;
-  const std::size_t warm_before = series.warm();
-  const std::uint64_t evicted_before = series.evicted();
-  Scores& out = batch.scores[result];
-  for (std::size_t i = 0; i < refused.size(); ++i) {
-    const std::size_t row = begin + i;
-    out.score[row] = refused[i] ? std::numeric_limits<float>::quiet_NaN() : 0.0f;
-    out.p_value[row] = 1;
-    out.threshold[row] = 0;
-    out.flag[row] = refused[i] ? engine::flag_refused : std::uint8_t{0};
-    out.extrapolated[row] = 0;
-    if (refused[i]) continue;
-    const engine::SeriesScore scored =
-        series.push(entity_of(records, row), records.time.empty() ? 0 : records.time[row],
-                    records.number(row, field), entities_max);
-    if (scored.missing || scored.warming_up) continue;
-    out.score[row] = static_cast<float>(scored.score);
-    out.p_value[row] = engine::tail_probability(scored.score);
-    out.threshold[row] = threshold_of(scored, out.p_value[row]);
-    out.extrapolated[row] = 1;
-    out.flag[row] = engine::flag_extrapolated;
-    if (!scored.alarm) continue;
-    out.flag[row] |= engine::flag_anomalous;
-    batch.flagged.push_back({static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(result),
-                             batch.flagged_contributions.size(), scored.expected});
-    const auto parts = engine::channel_contributions(scored.surprises, series.parameters().largest_share);
-    for (std::size_t c = 0; c < parts.size(); ++c) {
-      batch.flagged_values.push_back(static_cast<float>(records.number(row, field)));
-      batch.flagged_contributions.push_back(static_cast<float>(parts[c]));
+  SeriesState& known = *state;
+  const std::size_t warm_before = known.series.warm();
+  const std::uint64_t evicted_before = known.series.evicted();
+  known.rows.clear();
+  std::size_t at = 0;
+  for (const auto& [batch, begin, count] : parts) {
+    const engine::Records& records = batch->records;
+    for (std::size_t row = begin; row < begin + count; ++row) {
+      if (refused[at++]) continue;
+      known.rows.push_back({entity_of(records, row), records.time.empty() ? 0 : records.time[row],
+                            records.number(row, field)});
     }
   }
-  if (warm_before == 0 && series.warm() > 0)
-    spdlog::info("stream {}: {}: warm: {} of {} series", stream, name, series.warm(), series.entities());
-  if (evicted_before == 0 && series.evicted() > 0)
+  known.scores.resize(known.rows.size());
+  known.series.push_rows(cpu, known.rows, entities_max, known.scores);
+  auto next = known.scores.begin();
+  at = 0;
+  for (const auto& [batch, begin, count] : parts) {
+    for (std::size_t row = begin; row < begin + count; ++row) {
+      if (refused[at++]) {
+        put_refused(batch->scores[result], row);
+      } else {
+        put(*batch, result, row, *next++);
+      }
+    }
+  }
+  if (warm_before == 0 && known.series.warm() > 0)
+    spdlog::info("stream {}: {}: warm: {} of {} series", stream, name, known.series.warm(),
+                 known.series.entities());
+  if (evicted_before == 0 && known.series.evicted() > 0)
     spdlog::warn("stream {}: {}: more than entities_max, {}: series unseen longest make way, and begin anew",
                  stream, name, entities_max);
-  state->show();
+  known.show();
+}
+
+void SeriesLane::put(Batch& batch, std::size_t result, std::size_t row,
+                     const engine::SeriesScore& scored) const {
+  Scores& out = batch.scores[result];
+  const bool is_scored = !scored.missing && !scored.warming_up;
+  out.score[row] = static_cast<float>(scored.score);
+  out.p_value[row] = is_scored ? engine::tail_probability(scored.score) : 1;
+  out.threshold[row] = is_scored ? threshold_of(scored, out.p_value[row]) : 0;
+  out.extrapolated[row] = is_scored ? 1 : 0;
+  out.flag[row] = is_scored ? engine::flag_extrapolated : std::uint8_t{0};
+  if (!scored.alarm) return;
+  out.flag[row] |= engine::flag_anomalous;
+  batch.flagged.push_back({static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(result),
+                           batch.flagged_contributions.size(), scored.expected});
+  const double largest_share = state->series.parameters().largest_share;
+  const auto value = static_cast<float>(batch.records.number(row, field));
+  for (const double part : engine::channel_contributions(scored.surprises, largest_share)) {
+    batch.flagged_values.push_back(value);
+    batch.flagged_contributions.push_back(static_cast<float>(part));
+  }
 }
 
 }  // namespace lanner::host

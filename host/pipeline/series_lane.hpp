@@ -20,6 +20,7 @@
 #include "host/config/config.hpp"
 #include "host/pipeline/counters.hpp"
 #include "host/pipeline/lane_identity.hpp"
+#include "kernels/device/device.hpp"
 
 namespace lanner::host {
 
@@ -30,6 +31,8 @@ struct SeriesState {
   void show();
 
   engine::SeriesByEntity series;
+  std::vector<engine::SeriesRow> rows;  ///< being scored
+  std::vector<engine::SeriesScore> scores;
   Counter entities, warm, warm_up_rows, evicted;
 };
 
@@ -39,21 +42,25 @@ struct SeriesLane : LaneIdentity {
   SeriesLane(const StreamConfig&, const std::string& value, const SeriesLane* before);
 
   /// The intake thread's. Marks rows [begin, end) that the records or the lane refuse in refused[0 .. end -
-  /// begin), with a reason appended for the latter: "latency_ms: missing". The same bits as in `score`.
+  /// begin), with a reason appended for the latter: "latency_ms: missing".
   void refuse(const engine::Records&, std::size_t begin, std::size_t end, std::span<std::uint8_t> refused,
               std::vector<engine::RowRefusal>& reasons) const;
-  /// The scoring thread's, in recorded order: results of rows from `begin` on, as many as `refused` has, and
-  /// the flagged ones' reasons.
-  void score(Batch&, std::size_t result, std::size_t begin, std::span<const std::uint8_t> refused) const;
+  /// The scoring thread's, in recorded order: results of rows in these parts of batches, and the flagged
+  /// ones' reasons. `refused`: of all these rows. The device is the CPU.
+  void score(Stream&, std::span<const BatchPart>, std::span<const std::uint8_t> refused,
+             std::size_t result) const;
 
   std::size_t warm_up() const { return state->series.parameters().warm_up; }
 
   std::string stream;
   std::size_t field;  ///< of the stream's
-  bool has_entity, has_time;
+  bool has_entity;
   bool skips_missing;
   std::size_t entities_max;
   std::shared_ptr<SeriesState> state;
+
+ private:
+  void put(Batch&, std::size_t result, std::size_t row, const engine::SeriesScore&) const;
 };
 
 }  // namespace lanner::host

@@ -19,10 +19,7 @@
 namespace lanner::host {
 
 struct Slot {
-  struct Segment {
-    Batch* batch;
-    std::size_t begin, count;  ///< rows of the batch
-  };
+  using Segment = BatchPart;
 
   std::shared_ptr<Route> route;
   std::vector<Segment> segments;

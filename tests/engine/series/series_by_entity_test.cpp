@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -24,7 +25,7 @@ SeriesParameters parameters(std::size_t rows = warm_up) {
 
 double pushed(SeriesByEntity& series, const std::string& entity, std::size_t row, double value,
               std::size_t entities_max = 100) {
-  return series.push(entity, made_time_ns(row), value, entities_max).score;
+  return series.push({entity, made_time_ns(row), value}, entities_max).score;
 }
 
 TEST(SeriesByEntity, EachIsASeriesOfItsOwn) {
@@ -42,6 +43,44 @@ TEST(SeriesByEntity, EachIsASeriesOfItsOwn) {
   }
   EXPECT_GT(sum, 10);
   EXPECT_EQ(series.entities(), 2u);
+}
+
+TEST(SeriesByEntity, ManyRowsAtOnceAreTheSameToTheBit) {
+  const std::vector<double> values = bursts(3000);
+  const std::string names[] = {"a", "b", "c", "d", "e", "f", "g"};
+  std::vector<SeriesRow> rows;
+  for (std::size_t i = 0; i < values.size(); ++i)
+    rows.push_back({names[static_cast<std::size_t>(values[i]) * i % 7], made_time_ns(i),
+                    i % 41 == 40 ? std::numeric_limits<double>::quiet_NaN() : values[i]});
+  // With 5 allowed, some make way and come back among the rows of one call.
+  for (const std::size_t entities_max : {100u, 5u}) {
+    SeriesByEntity one(parameters());
+    std::vector<SeriesScore> expected;
+    for (const SeriesRow& row : rows) expected.push_back(one.push(row, entities_max));
+    EXPECT_EQ(one.evicted() > 100, entities_max == 5);
+    for (const unsigned threads : {1u, 3u}) {
+      for (const std::size_t piece : {1u, 700u, 3000u}) {
+        const auto device = Device::cpu({chosen_cpu_tier(), threads});
+        Stream stream = device->stream();
+        SeriesByEntity many(parameters());
+        std::vector<SeriesScore> scores(rows.size());
+        for (std::size_t at = 0; at < rows.size(); at += piece) {
+          const std::size_t count = std::min(piece, rows.size() - at);
+          many.push_rows(stream, std::span(rows).subspan(at, count), entities_max,
+                         std::span(scores).subspan(at, count));
+        }
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+          ASSERT_EQ(scores[i].score, expected[i].score) << i;
+          ASSERT_EQ(scores[i].threshold, expected[i].threshold) << i;
+          ASSERT_EQ(scores[i].missing, expected[i].missing) << i;
+        }
+        EXPECT_EQ(many.snapshot(), one.snapshot());
+        EXPECT_EQ(many.evicted(), one.evicted());
+        EXPECT_EQ(many.warm(), one.warm());
+        EXPECT_EQ(many.warm_up_rows(), one.warm_up_rows());
+      }
+    }
+  }
 }
 
 TEST(SeriesByEntity, SaysHowFarTheyAreWarm) {
@@ -68,14 +107,14 @@ TEST(SeriesByEntity, TheOneUnseenLongestMakesWay) {
   pushed(series, "b", warm_up, std::numeric_limits<double>::quiet_NaN(), 3);
   pushed(series, "e", warm_up, std::numeric_limits<double>::infinity(), 3);
   EXPECT_EQ(series.evicted(), 0u);
-  EXPECT_TRUE(series.push("d", 0, 1, 3).warming_up);
+  EXPECT_TRUE(series.push({"d", 0, 1}, 3).warming_up);
   EXPECT_EQ(series.evicted(), 1u);
   EXPECT_EQ(series.entities(), 3u);
-  EXPECT_FALSE(series.push("a", 0, 1, 3).warming_up);
-  EXPECT_FALSE(series.push("c", 0, 1, 3).warming_up);
-  EXPECT_TRUE(series.push("b", 0, 1, 3).warming_up) << "it began anew";
+  EXPECT_FALSE(series.push({"a", 0, 1}, 3).warming_up);
+  EXPECT_FALSE(series.push({"c", 0, 1}, 3).warming_up);
+  EXPECT_TRUE(series.push({"b", 0, 1}, 3).warming_up) << "it began anew";
   EXPECT_EQ(series.evicted(), 2u);
-  EXPECT_FALSE(series.push("c", 0, 1, 1).warming_up) << "fewer are allowed now: the newest stays";
+  EXPECT_FALSE(series.push({"c", 0, 1}, 1).warming_up) << "fewer are allowed now: the newest stays";
   EXPECT_EQ(series.entities(), 1u);
 }
 
@@ -91,8 +130,8 @@ TEST(SeriesByEntity, ASnapshotGoesOnToTheBitAndInOrder) {
   EXPECT_EQ(second.warm(), 3u);
   EXPECT_EQ(second.warm_up_rows(), first.warm_up_rows());
   for (SeriesByEntity* one : {&first, &second}) {
-    EXPECT_TRUE(one->push("new", 0, 1, 4).warming_up);
-    EXPECT_TRUE(one->push("", 0, 1, 5).warming_up) << "it was the one to make way";
+    EXPECT_TRUE(one->push({"new", 0, 1}, 4).warming_up);
+    EXPECT_TRUE(one->push({"", 0, 1}, 5).warming_up) << "it was the one to make way";
   }
   for (std::size_t i = 151; i < values.size(); ++i)
     for (const char* entity : {"a", "c", "cold"})

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/detectors/detector.hpp"
+#include "engine/series/series_settings.hpp"
 #include "host/arrow/writer.hpp"
 #include "host/pipeline/pipeline.hpp"
 #include "tests/allocations/allocations.hpp"
@@ -186,6 +187,7 @@ enum Kind {
   payment_lines,
   payment_maps,
   payment_arrow,
+  payment_series,
   kinds
 };
 
@@ -224,10 +226,11 @@ Wire wire_of(Events& events, Kind kind, std::size_t rows, double outliers) {
   } else {
     std::vector<Json> made;
     for (std::size_t i = 0; i < rows; ++i) made.push_back(events.payment(outliers));
-    header["stream"] = "payments";
-    header["format"] = kind == payment_lines ? "jsonl" : kind == payment_maps ? "msgpack" : "arrow";
+    const bool lines = kind == payment_lines || kind == payment_series;
+    header["stream"] = kind == payment_series ? "series" : "payments";
+    header["format"] = lines ? "jsonl" : kind == payment_maps ? "msgpack" : "arrow";
     std::string frame;
-    if (kind == payment_lines)
+    if (lines)
       for (const Json& row : made) frame += row.dump() + "\n";
     if (kind == payment_maps) Json::to_msgpack(Json(made), frame);
     if (kind == payment_arrow) frame = arrow_stream(made);
@@ -264,6 +267,11 @@ class SteadyHost {
     config.streams.push_back(stream("tensors", engine::FalseAlarmRate{0.01}));
     config.streams.push_back(stream("payments", engine::FalseAlarmsPerDay{1e5}));
     config.streams.push_back(stream("meters", engine::FalseAlarmRate{0.01}));
+
+    config.streams.push_back(stream("series", {}));
+    config.streams.back().schema = {{{"amount", engine::ColumnKind::number}}, "customer", "at", "payment"};
+    config.streams.back().series = {{"amount"},
+                                    engine::Settings::parse(engine::series_settings(), {{"warm_up", "40"}})};
 
     engine::Records records;
     const std::vector<float> dense = training.dense(600, tensor_width, 0);
