@@ -52,18 +52,22 @@ def by_command(folder, value):
 
 
 class Series(unittest.TestCase):
-    def send(self, host, producer, first, last, batch):
-        """Batches of EVENTS[first:last]; what was published of them by model, and the alerts."""
-        subscriber = Subscriber(host.publish, "scores.s", "alerts.s")
-        subscriber.warm()
+    def send(self, producer, first, last, batch):
+        """EVENTS[first:last] in batches."""
         producer.hello()
-        found, alerts = {"latency": [], "errors": []}, []
         for at in range(first, last, batch):
             rows = EVENTS[at:at + batch]
             seq = at // batch + 1
             producer.send({"v": 1, "stream": "s", "format": "jsonl", "producer": producer.name, "seq": seq},
                           "\n".join(map(json.dumps, rows)).encode())
             self.assertFalse([answer for answer in producer.until_ack(seq) if "nack" in answer])
+
+    def published(self, host, producer, first, last, batch):
+        """The same; what was published of them by model, and the alerts."""
+        subscriber = Subscriber(host.publish, "scores.s", "alerts.s")
+        subscriber.warm()
+        self.send(producer, first, last, batch)
+        found, alerts = {"latency": [], "errors": []}, []
         while sum(map(len, found.values())) < 2 * (last - first):
             topic, header, frames = subscriber.receive()
             if topic == "alerts.s":
@@ -80,7 +84,7 @@ class Series(unittest.TestCase):
         with Host("none", streams=STREAMS) as host:
             self.assertEqual(host.metric("lanner_series", stream="s", model="latency"), 0)
             producer = Producer(host.acked)
-            found, alerts = self.send(host, producer, 0, 450, 50)
+            found, alerts = self.published(host, producer, 0, 450, 50)
             before = host.status()["streams"]["s"]["models"]
             self.assertEqual(before[0]["series"]["entities"], 3)
             self.assertEqual(host.stop(), 0)
@@ -88,7 +92,7 @@ class Series(unittest.TestCase):
             for model in ("latency", "errors"):
                 self.assertIn(f"stream s: {model}: series go on from the last clean stop", host.log_text())
             self.assertEqual(host.status()["streams"]["s"]["models"], before)
-            more, more_alerts = self.send(host, producer, 450, 900, 50)
+            more, more_alerts = self.published(host, producer, 450, 900, 50)
             producer.close()
             self.assertEqual(host.stop(), 0)
             stored = host.stored()
@@ -121,7 +125,7 @@ class Series(unittest.TestCase):
     def test_a_reload_keeps_the_series_and_a_missing_value_may_be_refused(self):
         with Host("none", streams=STREAMS, results=False) as host:
             producer = Producer(host.acked)
-            self.send(host, producer, 0, 100, 50)
+            self.send(producer, 0, 100, 50)
             before = host.status()["streams"]["s"]["models"]
             host.write_config(STREAMS.replace(", missing: skip", ", entities_max: 7"))
             host.hang_up()
