@@ -116,6 +116,10 @@ TEST(AlertWriter, ListsContributionsBySizeWithShares) {
   EXPECT_FALSE(bare.contains("time"));
   EXPECT_FALSE(bare.contains("entity"));
   EXPECT_EQ(bare["contributions"][0]["share"], 0.0);
+  EXPECT_FALSE(bare.contains("expected"));
+  alert.expected = 120.5;
+  writer.write(out, alert);
+  EXPECT_EQ(Json::parse(out)["expected"], 120.5);
 }
 
 }  // namespace
