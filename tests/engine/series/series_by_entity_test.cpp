@@ -46,7 +46,7 @@ TEST(SeriesByEntity, EachIsASeriesOfItsOwn) {
 }
 
 TEST(SeriesByEntity, ManyRowsAtOnceAreTheSameToTheBit) {
-  const std::vector<double> values = bursts(3000);
+  const std::vector<double> values = bursts(1500);
   const std::string names[] = {"a", "b", "c", "d", "e", "f", "g"};
   std::vector<SeriesRow> rows;
   for (std::size_t i = 0; i < values.size(); ++i)
@@ -59,7 +59,7 @@ TEST(SeriesByEntity, ManyRowsAtOnceAreTheSameToTheBit) {
     for (const SeriesRow& row : rows) expected.push_back(one.push(row, entities_max));
     EXPECT_EQ(one.evicted() > 100, entities_max == 5);
     for (const unsigned threads : {1u, 3u}) {
-      for (const std::size_t piece : {1u, 700u, 3000u}) {
+      for (const std::size_t piece : {1u, 700u, 1500u}) {
         const auto device = Device::cpu({chosen_cpu_tier(), threads});
         Stream stream = device->stream();
         SeriesByEntity many(parameters());
