@@ -15,6 +15,7 @@
 #include "engine/detectors/mahalanobis/mahalanobis.hpp"
 #include "engine/detectors/nearest_neighbours/nearest_neighbours.hpp"
 #include "engine/detectors/pca/pca.hpp"
+#include "engine/detectors/random_cut_forest/random_cut_forest.hpp"
 
 namespace lanner::engine {
 
@@ -32,6 +33,7 @@ std::span<const Detector> catalogue() {
       mahalanobis::detector(),
       isolation_forest::detector(),
       half_space_trees::detector(),
+      random_cut_forest::detector(),
       autoencoder::detector(),
       ensemble::detector(),
   };

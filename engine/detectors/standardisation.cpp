@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "kernels/arithmetic/scalar.hpp"
 
@@ -36,7 +37,11 @@ Moments moments(Rows rows, std::size_t j) {
   return {first + mean, std::sqrt(squares / n)};
 }
 
-mlp::Standardisation standardisation_of(Rows rows, float limit) {
+namespace {
+
+// centre: of a feature that is no constant, where it lies and how far values are from there.
+template <class Centre>
+mlp::Standardisation made_by(Rows rows, float limit, Centre&& centre) {
   mlp::Standardisation input;
   input.limit = limit;
   for (std::size_t j = 0; j < rows.width; ++j) {
@@ -46,12 +51,34 @@ mlp::Standardisation standardisation_of(Rows rows, float limit) {
       input.scale.push_back(
           scale_of(constant_deviation * (value == 0 ? 1 : std::fabs(static_cast<double>(value)))));
     } else {
-      const Moments m = moments(rows, j);
-      input.shift.push_back(static_cast<float>(m.mean));
-      input.scale.push_back(scale_of(m.deviation));
+      const auto [shift, spread] = centre(j);
+      input.shift.push_back(static_cast<float>(shift));
+      input.scale.push_back(scale_of(spread));
     }
   }
   return input;
+}
+
+}  // namespace
+
+mlp::Standardisation standardisation_of(Rows rows, float limit) {
+  return made_by(rows, limit, [&](std::size_t j) {
+    const Moments m = moments(rows, j);
+    return std::pair(m.mean, m.deviation);
+  });
+}
+
+mlp::Standardisation absolute_standardisation_of(Rows rows, float limit) {
+  std::vector<float> values(rows.count);
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>((rows.count - 1) / 2);
+  return made_by(rows, limit, [&](std::size_t j) {
+    for (std::size_t i = 0; i < rows.count; ++i) values[i] = rows.row(i)[j];
+    std::nth_element(values.begin(), middle, values.end());
+    const double median = *middle;
+    double sum = 0;
+    for (std::size_t i = 0; i < rows.count; ++i) sum += std::fabs(rows.row(i)[j] - median);
+    return std::pair(median, sum / static_cast<double>(rows.count));
+  });
 }
 
 mlp::Standardisation standardisation_of(Rows some, Rows all, float limit) {

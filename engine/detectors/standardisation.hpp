@@ -22,8 +22,12 @@ Moments moments(Rows rows, std::size_t j);
 /// divided by in float32 counts as the smallest that can be.
 mlp::Standardisation standardisation_of(Rows rows, float limit);
 
-/// The same of some of the rows. A feature that is constant among them, but not among all, says nothing about
-/// them: its range among all counts as one deviation.
+/// The same by absolute differences: shift is the (lower) median, scale one over the mean absolute difference
+/// from it. Few values far out move them less than they move a mean and a deviation.
+mlp::Standardisation absolute_standardisation_of(Rows rows, float limit);
+
+/// As standardisation_of, of some of the rows. A feature that is constant among them, but not among all, says
+/// nothing about them: its range among all counts as one deviation.
 mlp::Standardisation standardisation_of(Rows some, Rows all, float limit);
 
 /// Which features have a single value in all rows.

@@ -6,11 +6,11 @@
 #include <limits>
 #include <numeric>
 #include <span>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "engine/detectors/forests.hpp"
+#include "engine/detectors/samples.hpp"
 #include "engine/detectors/standardisation.hpp"
 #include "kernels/arithmetic/elementary.hpp"
 #include "kernels/mlp/random.hpp"
@@ -22,21 +22,12 @@ using mlp::Random;
 
 constexpr std::size_t trees_between_progress = 64;
 
-// Floyd's: as many random numbers as are drawn.
-std::vector<std::uint32_t> drawn_rows(std::size_t rows, std::size_t count, Random& random) {
-  std::vector<std::uint32_t> drawn(count);
-  if (count >= rows) {
-    for (std::size_t i = 0; i < count; ++i) drawn[i] = static_cast<std::uint32_t>(i % rows);
-    return drawn;
-  }
-  std::unordered_set<std::uint32_t> taken;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t last = rows - count + i;
-    auto row = static_cast<std::uint32_t>(random.below(last + 1));
-    if (!taken.insert(row).second) taken.insert(row = static_cast<std::uint32_t>(last));
-    drawn[i] = row;
-  }
-  return drawn;
+// Where there are fewer rows than are wanted they come again.
+std::vector<std::uint32_t> samples_of(std::size_t rows, std::size_t count, Random& random) {
+  if (count < rows) return drawn_rows(rows, count, random);
+  std::vector<std::uint32_t> all(count);
+  for (std::size_t i = 0; i < count; ++i) all[i] = static_cast<std::uint32_t>(i % rows);
+  return all;
 }
 
 // A tree of its own: nodes as in Forest.
@@ -48,7 +39,7 @@ struct Tree {
 class Grower {
  public:
   Grower(Rows rows, std::size_t samples, std::size_t features, std::uint64_t seed)
-      : rows_(rows), random_(seed), own_(drawn_rows(rows.count, samples, random_)), features_(rows.width) {
+      : rows_(rows), random_(seed), own_(samples_of(rows.count, samples, random_)), features_(rows.width) {
     levels_ = static_cast<std::size_t>(std::bit_width(samples - 1));
     std::iota(features_.begin(), features_.end(), 0u);
     for (std::size_t j = 0; j < features && features < rows.width; ++j)
