@@ -115,6 +115,7 @@ def systems():
         ("isolation forest", PYOD, lambda s: of_pyod(pyod.models.iforest.IForest(random_state=s))),
         ("isolation forest", SKLEARN, lambda s: of_sklearn(IsolationForest(random_state=s))),
         ("half-space trees", OURS, lambda s: ours(lanner.HalfSpaceTrees(seed=s, **plain))),
+        ("random cut forest", OURS, lambda s: ours(lanner.RandomCutForest(seed=s, **plain))),
         ("autoencoder", OURS, lambda s: ours(lanner.Autoencoder(seed=s, **plain))),
         ("autoencoder", SKLEARN, lambda s: (Reconstruction(s), lambda fitted, X: fitted.score(X))),
         ("ensemble", OURS, lambda s: ours(lanner.Ensemble(seed=s, **plain))),

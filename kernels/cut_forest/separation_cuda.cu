@@ -1,17 +1,18 @@
-// Random cut trees on a GPU. Eight threads walk a row through all trees, each with two of the 16 chains; a
-// warp walks four rows at once, until the last of them is in a leaf, and a block 32. Sums of trees are whole
-// numbers. A row stands in shared memory, standardised, where up to 128 features let it; rows of a warp lie 8
-// banks apart. Wider rows are standardised again at each node.
+// Random cut trees on a GPU. Four threads walk a row through all trees, each with every fourth of the 16
+// chains, so that the first two levels of their sum are a thread's own; a warp walks eight rows at once,
+// until the last of them is in a leaf, and a block 64. Sums of trees are whole numbers. A row stands in
+// shared memory, standardised, where it has at most 128 features: the eight rows of a warp have four banks
+// each. Wider rows are standardised again at each node.
 //
 // Roofline (computed, not measured), 100 trees of 256 samples, 32 features: a row is 128 bytes read and 1,240
 // nodes, each a box of 256 bytes and 24 of its own: 350 KB, of which the upper nodes come from the
-// first-level cache. For four rows a node takes a warp some 80 instructions, and 1.3 of these where the
-// longest of four ways is waited for: 32,000 a row. Rows a second:
+// first-level cache. For eight rows a node takes a warp some 100 instructions, and 1.4 of these where the
+// longest of eight ways is waited for: 22,000 a row. Rows a second:
 //          L2 (if nothing were in L1)     instruction issue (4 warps a cycle and SM)
-//   A100   4.0e12 B/s: 1.1e7              108 SMs: 1.9e7
-//   H100   5.5e12 B/s: 1.6e7              132 SMs: 2.8e7
-//   B200   1.0e13 B/s: 2.9e7              148 SMs: 3.4e7
-// L2 binds, or issue where half of the boxes come from L1: expected 60 % of issue.
+//   A100   4.0e12 B/s: 1.1e7              108 SMs: 2.8e7
+//   H100   5.5e12 B/s: 1.6e7              132 SMs: 4.1e7
+//   B200   1.0e13 B/s: 2.9e7              148 SMs: 5.0e7
+// L2 binds, where less than half of the boxes come from L1: expected 40 % of issue.
 #include <algorithm>
 #include <cstdint>
 #include <memory>
@@ -25,15 +26,16 @@ namespace lanner::cut_forest::LANNER_GPU {
 namespace {
 
 constexpr unsigned threads = 256;
-constexpr unsigned lanes = 8;  ///< threads of a row
+constexpr unsigned lanes = 4;  ///< threads of a row
+constexpr unsigned warp_rows = 32 / lanes;
 constexpr unsigned block_of_rows = threads / lanes;
 constexpr unsigned shared_groups_max = 8;
-constexpr unsigned apart = 8;  ///< floats between rows in shared memory
+constexpr unsigned apart = 4;  ///< floats between rows in shared memory
 constexpr unsigned all = 0xFFFFFFFFu;
 
 }  // namespace
 
-// ptxas: separation_of<true>: block 256, registers <= 40, shared <= 0, dynamic 17408, occupancy >= 75 %
+// ptxas: separation_of<true>: block 256, registers <= 40, shared <= 0, dynamic 33792, occupancy >= 50 %
 // ptxas: separation_of<false>: block 256, registers <= 40, shared <= 0, occupancy >= 75 %
 template <bool in_shared>
 __global__ void __launch_bounds__(threads, 6) separation_of(ForestTables forest, Rows rows, float* scores) {
@@ -41,6 +43,7 @@ __global__ void __launch_bounds__(threads, 6) separation_of(ForestTables forest,
   const unsigned own = threadIdx.x / lanes, lane = threadIdx.x % lanes;
   const unsigned width = static_cast<unsigned>(rows.width), pitch = forest.groups * chains;
   const std::size_t row = std::size_t{blockIdx.x} * block_of_rows + own;
+  if (row - own % warp_rows >= rows.count) return;  // the whole warp
   const bool is_row = row < rows.count;
   const float* const x = rows.data + (is_row ? row : 0) * rows.stride;
   float* const kept = shared + own * (pitch + apart);
@@ -61,17 +64,17 @@ __global__ void __launch_bounds__(threads, 6) separation_of(ForestTables forest,
     while (__any_sync(all, at < tree.nodes)) {
       const bool walks = at < tree.nodes;
       const std::size_t here = std::size_t{tree.first_node} + (walks ? at : 0);
-      float low = 0, high = 0;
+      float sums[chains / lanes] = {};
       if (walks) {
         const float* box = forest.box(here) + lane;
-        for (unsigned j = lane; j < pitch; j += chains, box += 2 * chains) {
-          low = low + excess(value(j), box[0], box[chains]);
-          high = high + excess(value(j + lanes), box[lanes], box[chains + lanes]);
-        }
+        for (unsigned j = lane; j < pitch; j += chains, box += 2 * chains)
+#pragma unroll
+          for (unsigned c = 0; c < chains / lanes; ++c)
+            sums[c] = sums[c] + excess(value(j + c * lanes), box[c * lanes], box[chains + c * lanes]);
       }
-      float beyond = low + high;
-      for (int step = lanes / 2; step > 0; step /= 2)
-        beyond = beyond + __shfl_xor_sync(all, beyond, step, lanes);
+      float beyond = (sums[0] + sums[2]) + (sums[1] + sums[3]);
+      beyond = beyond + __shfl_xor_sync(all, beyond, 2, lanes);
+      beyond = beyond + __shfl_xor_sync(all, beyond, 1, lanes);
       if (walks) {
         const Node node = forest.nodes[here];
         at_node(given, beyond, node.range, node.value);
@@ -82,8 +85,8 @@ __global__ void __launch_bounds__(threads, 6) separation_of(ForestTables forest,
     const float* const point = forest.point(leaf.point);
     bool differs = false;
     for (unsigned j = lane; j < pitch && !differs; j += lanes) differs = value(j) != point[j];
-    const unsigned differing = __ballot_sync(all, differs) >> (threadIdx.x & 31 & ~(lanes - 1)) & 0xFFu;
-    sum += static_cast<double>(in_ticks(given, differing ? leaf.apart : leaf.same));
+    const unsigned differing = __ballot_sync(all, differs) >> (own % warp_rows * lanes) & ((1u << lanes) - 1);
+    sum += static_cast<double>(in_ticks(given, differing != 0 ? leaf.apart : leaf.same));
   }
   if (is_row && lane == 0) scores[row] = score_of(sum, forest.factor);
 }

@@ -141,11 +141,6 @@ class Joined {
     join(forest.child, tree.child);
     join(grown_.mass, tree.mass);
     for (const std::uint32_t row : tree.leaf_row) forest.leaf_point.push_back(point_of(row));
-    if (forest.nodes() > cut_forest::nodes_max(forest.width))
-      throw std::invalid_argument("found trees whose boxes take more than 2 GiB with " +
-                                  std::to_string(forest.width) + " features, allowed " +
-                                  std::to_string(cut_forest::nodes_max(forest.width)) +
-                                  " cuts in all: set fewer trees, or fewer samples");
     forest.node_begin.push_back(static_cast<std::uint32_t>(forest.nodes()));
   }
 
@@ -164,6 +159,16 @@ class Joined {
   Rows rows_;
   std::unordered_map<std::uint32_t, std::uint32_t> points_;
 };
+
+// Before anything is grown, as if no two rows were equal: whether a fit is refused is no matter of chance.
+void check_boxes(std::size_t width, std::size_t trees, std::size_t samples) {
+  const std::size_t cuts = trees * (samples - 1), most = cut_forest::nodes_max(width);
+  if (cuts > most)
+    throw std::invalid_argument("found " + std::to_string(trees) + " trees of " + std::to_string(samples) +
+                                " rows, " + std::to_string(cuts) + " cuts in all, allowed " +
+                                std::to_string(most) + " with " + std::to_string(width) +
+                                " features, whose boxes take 2 GiB: set fewer trees, or fewer samples");
+}
 
 double least_length(std::size_t samples) {
   return std::max(isolation_forest::expected_length(samples), 1.0);
@@ -245,6 +250,7 @@ Grown grow(Device& device, Rows rows, const Growing& growing, const Progress& pr
   Grown grown;
   grown.samples = std::clamp<std::size_t>(growing.samples, 1, rows.count);
   grown.measure = growing.measure;
+  check_boxes(rows.width, growing.trees, grown.samples);
   Random random(growing.seed);
   std::vector<std::uint64_t> seeds(growing.trees);
   for (std::uint64_t& seed : seeds) seed = random.next();

@@ -48,7 +48,7 @@ struct Grown {
 };
 
 /// On the device's threads; the same forest whatever their number. Rows: at least one, finite. Throws
-/// std::invalid_argument where the boxes would take more than cut_forest allows.
+/// std::invalid_argument where the boxes could take more than cut_forest allows.
 Grown grow(Device&, Rows rows, const Growing&, const Progress&);
 
 /// Sets every value and the scale from trees, masses and measure. The trees must be valid.

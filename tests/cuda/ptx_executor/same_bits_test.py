@@ -37,6 +37,7 @@ DETECTORS = {
     "mahalanobis": (["fused"], "fma.rn.f32/1000"),
     "isolation_forest": (["walk"], "cvt.rn.f32.f64/10"),
     "half_space_trees": (["walk"], "cvt.rn.f32.f64/10"),
+    "random_cut_forest": (["separation_of"], "div.rn.f32/10"),
     "autoencoder": (["fused|dense"], "fma.rn.f32/1000"),
     "ensemble": ([*NEAREST, "reachability_factors", "walk", "fused|dense", "blend_rows"], "fma.rn.f32/1000"),
 }
@@ -51,6 +52,7 @@ VARIANTS = [
     ("histogram", (400, 40), ["rule=equal_count", "bins=auto"]),
     ("pca", (300, 8), ["measure=reconstruction"]),
     ("isolation_forest", (500, 20), ["trees=37", "samples=300"]),
+    ("random_cut_forest", (200, 130), ["trees=5", "measure=displacement"]),
     ("autoencoder", (300, 8), ["activation=rectifier", "epochs=2"]),
     ("autoencoder", (300, 8), ["activation=identity", "epochs=2"]),
     ("autoencoder", (300, 8), ["activation=sigmoid", "epochs=2"]),

@@ -35,6 +35,8 @@ std::vector<Given> settings_of(const Detector& detector) {
       {"cluster_distance", {{{"clusters", "3"}, {"runs", "1"}, {"alpha", "0.5"}}}},
       {"loda", {{{"projections", "7"}, {"bins", "auto"}}}},
       {"half_space_trees", {{{"trees", "20"}, {"depth", "20"}, {"leaf_share", "0.01"}}}},
+      {"random_cut_forest",
+       {{{"trees", "8"}, {"samples", "0.5"}, {"half_life", "0.3"}, {"measure", "displacement"}}}},
       {"autoencoder",
        {{{"activation", "rectifier"}, {"hidden", "5,2"}, {"epochs", "3"}},
         {{"activation", "identity"}, {"validation_share", "0"}, {"epochs", "2"}}}},
