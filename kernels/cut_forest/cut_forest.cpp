@@ -164,17 +164,18 @@ PackedForest pack(const CutForest& forest) {
   packed.limit = forest.input.limit;
   packed.factor = forest.scale / (static_cast<double>(forest.trees()) * static_cast<double>(ticks));
   const Boxes boxes(forest);
-  packed.boxes.resize(forest.nodes() * boxes.floats_a_node());
+  const std::size_t a_node = boxes.floats_a_node();
+  packed.boxes.resize(forest.nodes() * a_node);
   for (std::size_t t = 0; t < forest.trees(); ++t) {
     const std::uint32_t begin = forest.node_begin[t], end = forest.node_begin[t + 1];
     packed.trees.push_back({begin, end - begin, begin + static_cast<std::uint32_t>(t)});
-    float* const of_tree = packed.boxes.data() + begin * boxes.floats_a_node();
+    float* const of_tree = packed.boxes.data() + begin * a_node;
     boxes.make(t, of_tree);
     for (std::size_t i = begin; i < end; ++i)
       packed.nodes.push_back({forest.threshold[i],
                               forest.feature[i],
                               {forest.child[2 * i], forest.child[2 * i + 1]},
-                              boxes.range(of_tree + (i - begin) * boxes.floats_a_node()),
+                              boxes.range(of_tree + (i - begin) * a_node),
                               forest.value[i]});
   }
   for (std::size_t i = 0; i < forest.leaves(); ++i)
@@ -184,16 +185,20 @@ PackedForest pack(const CutForest& forest) {
 
 namespace {
 
-Separation chosen(CpuTier tier) {
+struct Kernels {
+  Separation separation;
+  Attribution attribution;
+};
+Kernels chosen(CpuTier tier) {
   switch (tier) {
     case CpuTier::scalar:
-      return separation_scalar;
+      break;
     case CpuTier::avx2:
-      return separation_avx2;
+      return {separation_avx2, attribution_avx2};
     case CpuTier::avx512:
-      return separation_avx512;
+      return {separation_avx512, attribution_avx512};
   }
-  return separation_scalar;
+  return {separation_scalar, attribution_scalar};
 }
 
 class CpuForest final : public ResidentCutForest {
@@ -205,7 +210,7 @@ class CpuForest final : public ResidentCutForest {
   std::size_t workspace_bytes() const override { return threads_ * floats_a_thread() * sizeof(float); }
 
   void separation(Stream& stream, Rows rows, std::span<std::byte> workspace, float* scores) const override {
-    const Separation separate = chosen(stream.tier());
+    const Separation separate = chosen(stream.tier()).separation;
     const ForestTables tables = arrays_.tables();
     auto* const room = reinterpret_cast<float*>(workspace.data());
     auto task = [&](std::size_t begin, std::size_t end, unsigned worker) {
@@ -216,6 +221,7 @@ class CpuForest final : public ResidentCutForest {
 
   void attribution(Stream& stream, Rows rows, std::span<std::byte> workspace, float base,
                    MutableRows parts) const override {
+    const Attribution attribute = chosen(stream.tier()).attribution;
     const ForestTables tables = arrays_.tables();
     auto* const room = reinterpret_cast<float*>(workspace.data());
     auto task = [&](std::size_t begin, std::size_t end, unsigned worker) {

@@ -20,9 +20,14 @@ template <class F>
 struct Given {
   F rest, sum;
 };
+/// The chance that a cut parts the row.
 template <class F>
-LANNER_FORMULA void at_node(Given<F>& given, F outside, F range, F value) {
-  const F here = given.rest * (outside / (range + outside));
+LANNER_FORMULA F chance_of(F outside, F range) {
+  return outside / (range + outside);
+}
+template <class F>
+LANNER_FORMULA void at_node(Given<F>& given, F chance, F value) {
+  const F here = given.rest * chance;
   given.sum = fma(here, value, given.sum);
   given.rest = given.rest - here;
 }

@@ -111,16 +111,45 @@ LANNER_FORMULA void standardise(const ForestTables& forest, Rows rows, float* y)
   }
 }
 
-/// How far y lies outside a box, by the chains and the tree that are the definition.
-LANNER_FORMULA float outside(const float* box, const float* y, std::uint32_t groups) {
-  float sums[chains] = {};
-  for (std::uint32_t g = 0; g < groups; ++g)
-    for (unsigned c = 0; c < chains; ++c)
-      sums[c] = sums[c] + excess(y[g * chains + c], box[g * 2 * chains + c], box[(g * 2 + 1) * chains + c]);
-  for (unsigned half = chains / 2; half > 0; half /= 2)
-    for (unsigned c = 0; c < half; ++c) sums[c] = sums[c] + sums[c + half];
-  return sums[0];
-}
+/// Over features one by one.
+struct PlainBoxes {
+  /// The sum of chains, as it is defined.
+  LANNER_FORMULA static float sum_of(float (&sums)[chains]) {
+    for (unsigned half = chains / 2; half > 0; half /= 2)
+      for (unsigned c = 0; c < half; ++c) sums[c] = sums[c] + sums[c + half];
+    return sums[0];
+  }
+  /// How far y lies outside a box.
+  LANNER_FORMULA static float outside(const float* box, const float* y, std::uint32_t groups) {
+    float sums[chains] = {};
+    for (std::uint32_t g = 0; g < groups; ++g)
+      for (unsigned c = 0; c < chains; ++c)
+        sums[c] = sums[c] + excess(y[g * chains + c], box[g * 2 * chains + c], box[(g * 2 + 1) * chains + c]);
+    return sum_of(sums);
+  }
+  LANNER_FORMULA static float distance(const float* point, const float* y, std::uint32_t groups) {
+    float sums[chains] = {};
+    for (std::uint32_t g = 0; g < groups; ++g)
+      for (unsigned c = 0; c < chains; ++c)
+        sums[c] = sums[c] + absolute(y[g * chains + c] - point[g * chains + c]);
+    return sum_of(sums);
+  }
+  /// parts[j] += share * how far y[j] lies outside; likewise by the distance.
+  LANNER_FORMULA static void share_outside(const float* box, const float* y, std::uint32_t groups,
+                                           float share, float* parts) {
+    for (std::uint32_t g = 0; g < groups; ++g)
+      for (unsigned c = 0; c < chains; ++c) {
+        float& part = parts[g * chains + c];
+        part = fma(share, excess(y[g * chains + c], box[g * 2 * chains + c], box[(g * 2 + 1) * chains + c]),
+                   part);
+      }
+  }
+  LANNER_FORMULA static void share_distance(const float* point, const float* y, std::uint32_t groups,
+                                            float share, float* parts) {
+    for (std::uint32_t i = 0; i < groups * chains; ++i)
+      parts[i] = fma(share, absolute(y[i] - point[i]), parts[i]);
+  }
+};
 
 LANNER_FORMULA bool equal(const float* point, const float* y, std::uint32_t groups) {
   for (std::uint32_t i = 0; i < groups * chains; ++i)
@@ -135,7 +164,8 @@ LANNER_FORMULA float of_tree(const ForestTables& forest, const Tree& tree, const
   while (at < tree.nodes) {
     const std::size_t here = std::size_t{tree.first_node} + at;
     const Node& node = forest.nodes[here];
-    at_node(given, outside(forest.box(here), y, forest.groups), node.range, node.value);
+    at_node(given, chance_of(PlainBoxes::outside(forest.box(here), y, forest.groups), node.range),
+            node.value);
     at = node.child[y[node.feature] > node.threshold ? 1 : 0];
   }
   const Leaf& leaf = forest.leaves[std::size_t{tree.first_leaf} + (at - tree.nodes)];
@@ -148,7 +178,10 @@ void separation_scalar(const ForestTables&, Rows rows, float* y, float* scores);
 void separation_avx2(const ForestTables&, Rows rows, float* y, float* scores);
 void separation_avx512(const ForestTables&, Rows rows, float* y, float* scores);
 
-/// As the function of this name in cut_forest.hpp, for rows of a thread. y as above.
-void attribute(const ForestTables&, Rows rows, float base, float* y, MutableRows parts);
+/// Parts of all rows given, as attribution in cut_forest.hpp says. y as above.
+using Attribution = void (*)(const ForestTables&, Rows rows, float base, float* y, MutableRows parts);
+void attribution_scalar(const ForestTables&, Rows rows, float base, float* y, MutableRows parts);
+void attribution_avx2(const ForestTables&, Rows rows, float base, float* y, MutableRows parts);
+void attribution_avx512(const ForestTables&, Rows rows, float base, float* y, MutableRows parts);
 
 }  // namespace lanner::cut_forest

@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(threads, 6) separation_of(ForestTables forest,
       beyond = beyond + __shfl_xor_sync(all, beyond, 1, lanes);
       if (walks) {
         const Node node = forest.nodes[here];
-        at_node(given, beyond, node.range, node.value);
+        at_node(given, chance_of(beyond, node.range), node.value);
         at = node.child[value(node.feature) > node.threshold ? 1 : 0];
       }
     }

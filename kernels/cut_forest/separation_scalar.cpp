@@ -1,6 +1,5 @@
 // The reference: the definition as it stands.
-#include <algorithm>
-
+#include "kernels/cut_forest/attribution.hpp"
 #include "kernels/cut_forest/cut_forest_layout.hpp"
 
 namespace lanner::cut_forest {
@@ -13,6 +12,10 @@ void separation_scalar(const ForestTables& forest, Rows rows, float* y, float* s
       sum += static_cast<double>(of_tree(forest, forest.trees[t], y));
     scores[i] = score_of(sum, forest.factor);
   }
+}
+
+void attribution_scalar(const ForestTables& forest, Rows rows, float base, float* y, MutableRows parts) {
+  attribute_rows<PlainBoxes>(forest, rows, base, y, parts);
 }
 
 }  // namespace lanner::cut_forest

@@ -87,7 +87,7 @@ struct SeparationKernel {
           value[r] = 0;
         }
       }
-      at_node(given, sums_of(parts), Eight::load(range), Eight::load(value));
+      at_node(given, chance_of(sums_of(parts), Eight::load(range)), Eight::load(value));
     }
     alignas(32) float of_leaf[together];
     for (unsigned r = 0; r < together; ++r) {
@@ -113,6 +113,36 @@ struct SeparationKernel {
         }
       for (std::size_t r = 0; r < count; ++r) scores[begin + r] = score_of(sums[r], forest.factor);
     }
+  }
+
+  // For attribution: see PlainBoxes.
+  LANNER_INLINE static float sum_of(Eight sums) {
+    const __m128 fours = _mm_add_ps(_mm256_castps256_ps128(sums.v), _mm256_extractf128_ps(sums.v, 1));
+    const __m128 twos = _mm_add_ps(fours, _mm_movehl_ps(fours, fours));
+    return _mm_cvtss_f32(_mm_add_ss(twos, _mm_shuffle_ps(twos, twos, 1)));
+  }
+  LANNER_INLINE static float outside(const float* box, const float* y, std::uint32_t groups) {
+    return sum_of(chains_of(box, y, groups));
+  }
+  LANNER_INLINE static float distance(const float* point, const float* y, std::uint32_t groups) {
+    Eight low(0.0f), high(0.0f);
+    for (std::uint32_t g = 0; g < groups; ++g, point += chains, y += chains) {
+      low = low + absolute(Eight::load(y) - Eight::load(point));
+      high = high + absolute(Eight::load(y + 8) - Eight::load(point + 8));
+    }
+    return sum_of(low + high);
+  }
+  LANNER_INLINE static void share_outside(const float* box, const float* y, std::uint32_t groups, float share,
+                                          float* parts) {
+    for (std::uint32_t g = 0; g < groups; ++g, box += 2 * chains, y += chains, parts += chains)
+      for (unsigned c = 0; c < chains; c += F::width)
+        fma(F(share), excess(F::load(y + c), F::load(box + c), F::load(box + chains + c)), F::load(parts + c))
+            .store(parts + c);
+  }
+  LANNER_INLINE static void share_distance(const float* point, const float* y, std::uint32_t groups,
+                                           float share, float* parts) {
+    for (std::uint32_t i = 0; i < groups * chains; i += F::width)
+      fma(F(share), absolute(F::load(y + i) - F::load(point + i)), F::load(parts + i)).store(parts + i);
   }
 };
 
