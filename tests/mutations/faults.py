@@ -149,6 +149,35 @@ plant(
     ("forest_tie", EDGE, "x > node.threshold", "x >= node.threshold", DEFINITION),
 )
 
+# ------------------------------------------------------------------------------------------- cut forest
+
+CUTS_ON_GPUS = "CutForestOnGpus.ScoresAreTheDefinition*"
+CUTS = "*CutForestOnEveryTier.ScoresAreTheDefinition*"
+PARTS = "*CutForestOnEveryTier.PartsAddUp*"
+
+plant(
+    "kernels_cut_forest", "kernels/cut_forest/separation_cuda.cu",
+    ("cut_sum", ORDER, "(sums[0] + sums[2]) + (sums[1] + sums[3])", "(sums[0] + sums[1]) + (sums[2] + sums[3])",
+     CUTS_ON_GPUS),
+    ("cut_others_leaf", LANE, ">> (own % warp_rows * lanes)", ">> 0", CUTS_ON_GPUS),
+    ("cut_last_chains", EDGE, "c < chains / lanes; ++c)", "c < chains / lanes - 1; ++c)", CUTS_ON_GPUS),
+    ("cut_beyond_width", EDGE, "return j < width ?", "return j <= width ?", CUTS_ON_GPUS),
+)
+plant(
+    "kernels_cut_forest", "kernels/cut_forest/separation_tier.hpp",
+    ("cut_lanes", LANE, "fours[2 * i], fours[2 * i + 1], 0x44", "fours[2 * i + 1], fours[2 * i], 0x44", CUTS),
+    ("cut_waiting_row", FORMULA, "          value[r] = 0;", "          value[r] = 1, range[r] = 0;", CUTS),
+    ("cut_step_tie", EDGE, "own[node.feature] > node.threshold", "own[node.feature] >= node.threshold", CUTS),
+)
+plant(
+    "kernels_cut_forest", "kernels/cut_forest/cut_forest_formula.hpp",
+    ("cut_rest", FORMULA, "given.rest = given.rest - here;", "given.rest = given.rest * (F(1) - chance);", CUTS),
+)
+plant(
+    "kernels_cut_forest", "kernels/cut_forest/attribution.hpp",
+    ("cut_base", FORMULA, "(rest - given.rest) * (node.value - centre)", "(rest - given.rest) * node.value", PARTS),
+)
+
 # ------------------------------------------------------------------------------------------------- tail
 
 plant(

@@ -21,10 +21,13 @@ namespace {
 
 constexpr float limit = 30;
 
-// Coarse, so that values meet bounds and thresholds; some of them tiny, or as far as can be.
+// Coarse, so that values meet bounds and thresholds, or with so many digits that sums depend on their order;
+// some tiny, or as far as can be. What standardisation does to them here is exact.
 float mark(std::mt19937& random) {
   constexpr float special[] = {0.0f, -0.0f, 1e-40f, -1e-40f, limit, -limit};
   if (random() % 16 == 0) return special[random() % std::size(special)];
+  if (random() % 2 == 0)
+    return std::ldexp(static_cast<float>(static_cast<int>(random() % (1 << 23)) - (1 << 22)), -20);
   return static_cast<float>(static_cast<int>(random() % 33) - 16) / 4;
 }
 
@@ -290,6 +293,14 @@ TEST_P(CutForestOnEveryTier, PartsAddUpToTheScoreAndFallToWhatLiesOutside) {
   attribution(stream, *resident, {row.data(), 1, 2, 2}, workspace.span(), 0, {parts.data(), 1, 2, 2});
   EXPECT_NEAR(parts[0], 0.7f * 2 / 3, 1e-6f);
   EXPECT_NEAR(parts[1], 0.7f / 3, 1e-6f);
+  attribution(stream, *resident, {row.data(), 1, 2, 2}, workspace.span(), 0.4f, {parts.data(), 1, 2, 2});
+  EXPECT_NEAR(parts[0], 0.3f * 2 / 3, 1e-6f);
+  EXPECT_NEAR(parts[1], 0.3f / 3, 1e-6f);
+  // At (1.5, 1): 1.5 of 2.5 at the root, whose value is 0.4 above the base; the leaves' is the base.
+  const std::vector<float> other = {1.5f, 1};
+  attribution(stream, *resident, {other.data(), 1, 2, 2}, workspace.span(), 0.4f, {parts.data(), 1, 2, 2});
+  EXPECT_NEAR(parts[0], 0.6f * 0.4f * 0.5f / 1.5f, 1e-6f);
+  EXPECT_NEAR(parts[1], 0.6f * 0.4f * 1 / 1.5f, 1e-6f);
 }
 
 TEST_P(CutForestOnEveryTier, NoRowsAreNoWork) {
