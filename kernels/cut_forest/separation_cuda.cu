@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(threads, 6) separation_of(ForestTables forest,
       if (walks) {
         const Node node = forest.nodes[here];
         at_node(given, chance_of(beyond, node.range), node.value);
-        at = node.child[value(node.feature) > node.threshold ? 1 : 0];
+        at = value(node.feature) > node.threshold ? node.child[1] : node.child[0];
       }
     }
     const Leaf leaf = forest.leaves[std::size_t{tree.first_leaf} + (at - tree.nodes)];
