@@ -163,6 +163,7 @@ class Fitting {
       std::vector<std::size_t> inside, outside;
       for (std::size_t i = 0; i < order.size(); ++i)
         (i % parts == fold ? outside : inside).push_back(order[i]);
+      std::sort(inside.begin(), inside.end());  // the order of time, where the data are in it
       const double step = (to - from) / static_cast<double>(parts),
                    begin = from + step * static_cast<double>(fold);
       const Matrix fitted_on = chosen_rows(rows, inside), left_out = chosen_rows(rows, outside);
