@@ -15,8 +15,6 @@
 namespace lanner::cut_forest {
 namespace {
 
-constexpr std::size_t rows_a_piece_of_work = 2 * block_rows;
-
 [[noreturn]] void refuse(const std::string& reason) {
   throw std::invalid_argument("cut forest: " + reason);
 }
@@ -216,7 +214,10 @@ class CpuForest final : public ResidentCutForest {
     auto task = [&](std::size_t begin, std::size_t end, unsigned worker) {
       separate(tables, rows.slice(begin, end), room + worker * floats_a_thread(), scores + begin);
     };
-    stream.for_range(rows.count, rows_a_piece_of_work, task);
+    // A block, or less where each thread is to have some.
+    constexpr std::size_t least = 64;
+    const std::size_t share = (rows.count + threads_ - 1) / threads_;
+    stream.for_range(rows.count, std::min(std::max(share, least), block_rows(groups_of(width_))), task);
   }
 
   void attribution(Stream& stream, Rows rows, std::span<std::byte> workspace, float base,
@@ -232,7 +233,7 @@ class CpuForest final : public ResidentCutForest {
   }
 
  private:
-  std::size_t floats_a_thread() const { return block_rows * groups_of(width_) * chains; }
+  std::size_t floats_a_thread() const { return block_rows(groups_of(width_)) * groups_of(width_) * chains; }
 
   std::size_t width_;
   std::size_t threads_;

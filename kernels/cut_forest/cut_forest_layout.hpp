@@ -97,10 +97,16 @@ class ResidentArrays {
   double factor_;
 };
 
-/// Rows that go through a tree together on a CPU, while it is in the nearest caches.
-inline constexpr std::size_t block_rows = 64;
+/// Rows that go through a tree on a CPU before the next tree's turn: as many as pay for fetching it, of wide
+/// rows fewer, since they take room themselves.
+inline constexpr std::size_t block_rows_max = 1024;
+LANNER_FORMULA std::size_t block_rows(std::size_t groups) {
+  constexpr std::size_t least = 64, floats = std::size_t{1} << 16;
+  const std::size_t fit = floats / (groups * chains);
+  return fit < least ? least : fit < block_rows_max ? fit : block_rows_max;
+}
 
-/// y [count, groups, 16] of at most block_rows rows: standardised, beyond the width zero.
+/// y [count, groups, 16] of as many rows: standardised, beyond the width zero.
 LANNER_FORMULA void standardise(const ForestTables& forest, Rows rows, float* y) {
   const std::size_t pitch = forest.groups * chains;
   for (std::size_t i = 0; i < rows.count; ++i) {
@@ -172,7 +178,8 @@ LANNER_FORMULA float of_tree(const ForestTables& forest, const Tree& tree, const
   return in_ticks(given, equal(forest.point(leaf.point), y, forest.groups) ? leaf.same : leaf.apart);
 }
 
-/// Scores of all rows given. y: [block_rows, groups, 16], for the kernel's own use, on a multiple of 64.
+/// Scores of all rows given. y: [block_rows(groups), groups, 16], for the kernel's own use, on a multiple
+/// of 64.
 using Separation = void (*)(const ForestTables&, Rows rows, float* y, float* scores);
 void separation_scalar(const ForestTables&, Rows rows, float* y, float* scores);
 void separation_avx2(const ForestTables&, Rows rows, float* y, float* scores);

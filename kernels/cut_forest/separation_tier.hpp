@@ -100,10 +100,12 @@ struct SeparationKernel {
 
   LANNER_INLINE static void separate(const ForestTables& forest, Rows rows, float* y, float* scores) {
     const std::size_t pitch = std::size_t{forest.groups} * chains;
-    for (std::size_t begin = 0; begin < rows.count; begin += block_rows) {
-      const std::size_t count = rows.count - begin < block_rows ? rows.count - begin : block_rows;
+    const std::size_t block = block_rows(forest.groups);
+    for (std::size_t begin = 0; begin < rows.count; begin += block) {
+      const std::size_t count = rows.count - begin < block ? rows.count - begin : block;
       standardise(forest, Rows{rows.data + begin * rows.stride, count, rows.width, rows.stride}, y);
-      double sums[block_rows] = {};
+      double sums[block_rows_max];
+      for (std::size_t r = 0; r < (count + together - 1) / together * together; ++r) sums[r] = 0;
       for (std::uint32_t t = 0; t < forest.tree_count; ++t)
         for (std::size_t r = 0; r < count; r += together) {
           const auto part = static_cast<unsigned>(count - r < together ? count - r : together);

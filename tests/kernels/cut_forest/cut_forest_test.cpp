@@ -249,6 +249,21 @@ TEST_P(CutForestOnEveryTier, ScoresAreTheDefinitionWhateverWidthStrideBatchAndTh
   }
 }
 
+TEST_P(CutForestOnEveryTier, RowsOfMoreThanOneBlockHaveTheSameScores) {
+  std::mt19937 random(38);
+  struct Shape {
+    std::size_t width, rows;
+  };
+  for (const auto [width, count] : {Shape{3, 1030}, Shape{100, 600}, Shape{1100, 70}}) {
+    Grower grower(width, 20, random);
+    for (int t = 0; t < 3; ++t) grower.append_tree(12);
+    const CutForest forest = grower.take();
+    const Drawn d = drawn(forest, count, width, random);
+    const auto device = Device::cpu({GetParam(), 1});
+    ASSERT_EQ(scores_on(*device, *make_resident(*device, forest), d.rows), d.scores) << width << " features";
+  }
+}
+
 TEST_P(CutForestOnEveryTier, PartsAddUpToTheScoreAndFallToWhatLiesOutside) {
   std::mt19937 random(32);
   const auto device = Device::cpu({GetParam(), 2});
