@@ -38,7 +38,7 @@ class SeriesCommand : public CommandLine {
     return write(name, text.str());
   }
   static std::string time(std::size_t row) {
-    char text[32];
+    char text[64];
     std::snprintf(text, sizeof text, "2026-%02zu-%02zu %02zu:%02zu:00", 1 + row / (48 * 28),
                   1 + row / 48 % 28, row / 2 % 24, row % 2 * 30);
     return text;
