@@ -14,21 +14,21 @@ STYLE = """<style>
   text { font: 12px system-ui, sans-serif; fill: var(--ink); } .faint { fill: var(--faint); }
 </style>"""
 
-ROW, LEFT, RIGHT, WIDTH = 18, 250, 560, 830
+ROW, LEFT, RIGHT, WIDTH = 18, 250, 560, 960
 
 
-def bars(rows, title, note):
-    """rows: (case, peer, ratio, goal or None); a logarithmic axis from a quarter to the largest."""
+def bars(rows, title, notes):
+    """rows: (case, peer, ratio, goal or None); a logarithmic axis from a quarter to the largest. notes: two lines."""
     low, high = math.log10(0.25), math.log10(max([10.0] + [max(ratio, goal or 0) for _, _, ratio, goal in rows]) * 1.1)
 
     def at(ratio):
         return LEFT + (RIGHT - LEFT) * (min(max(math.log10(ratio), low), high) - low) / (high - low)
 
-    top, height = 62, 62 + ROW * len(rows) + 30
+    top, height = 80, 80 + ROW * len(rows) + 30
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img">', STYLE,
              f'<rect width="{WIDTH}" height="{height}" style="fill: var(--back)"/>',
-             f'<text x="12" y="20" font-weight="600">{html.escape(title)}</text>',
-             f'<text x="12" y="38" class="faint">{html.escape(note)}</text>']
+             f'<text x="12" y="20" style="font-weight: 600">{html.escape(title)}</text>',
+             *(f'<text x="12" y="{38 + 17 * i}" class="faint">{html.escape(note)}</text>' for i, note in enumerate(notes))]
     for power in range(0, math.ceil(high)):
         x = at(10 ** power)
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 8}" y2="{height - 24}" style="stroke: var(--line)"/>'
@@ -55,7 +55,7 @@ def lines(growth, title, note):
     points = [p for _, curve in growth for p in curve]
     x0, x1 = (math.log10(f(n for n, _ in points)) for f in (min, max))
     y0, y1 = (math.log10(f(ms for _, ms in points)) for f in (min, max))
-    width, height, left, right, top, bottom = 720, 420, 60, 540, 56, 370
+    width, height, left, right, top, bottom = 720, 420, 80, 560, 56, 370
 
     def at(n, ms):
         return (left + (right - left) * (math.log10(n) - x0) / (x1 - x0),
@@ -63,7 +63,7 @@ def lines(growth, title, note):
 
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">', STYLE,
              f'<rect width="{width}" height="{height}" style="fill: var(--back)"/>',
-             f'<text x="12" y="20" font-weight="600">{html.escape(title)}</text>',
+             f'<text x="12" y="20" style="font-weight: 600">{html.escape(title)}</text>',
              f'<text x="12" y="38" class="faint">{html.escape(note)}</text>']
     for power in range(math.ceil(x0), math.floor(x1) + 1):
         x = at(10 ** power, 10 ** y0)[0]
@@ -73,11 +73,15 @@ def lines(growth, title, note):
         y = at(10 ** x0, 10 ** power)[1]
         parts.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" style="stroke: var(--line)"/>'
                      f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end" class="faint">{10 ** power:g} ms</text>')
+    labels = []
     for label, curve in growth:
         colour = "--met" if label.startswith(OURS) else "--missed"
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(n, ms) for n, ms in curve))
         dash = "; stroke-dasharray: 5 4" if "iso" in label else ""
         x, y = at(*curve[-1])
+        while any(abs(y - other) < 13 for other in labels):
+            y += 1
+        labels.append(y)
         parts.append(f'<polyline points="{path}" style="fill: none; stroke-width: 2; stroke: var({colour}){dash}"/>'
                      f'<text x="{x + 8:.1f}" y="{y + 4:.1f}">{html.escape(label)}</text>')
     parts.append(f'<text x="{(left + right) / 2}" y="{bottom + 38}" text-anchor="middle" class="faint">references</text>')
@@ -98,7 +102,7 @@ def write(result, folder):
         if rows:
             name = "one thread each" if threads == 1 else f"{threads} threads each"
             (folder / f"peers-{threads}.svg").write_text(bars(
-                rows, f"Events scored per second of CPU time beside peers, {name}", f"{machine}; {versions}"))
+                rows, f"Events scored per second of CPU time beside peers, {name}", (machine, versions)))
     if result["growth"]:
         curves = {}
         for point in result["growth"]:
