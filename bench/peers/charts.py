@@ -17,6 +17,14 @@ STYLE = """<style>
 ROW, LEFT, RIGHT, WIDTH = 18, 250, 560, 960
 
 
+def head(width, height, title, notes):
+    """The opening lines of a picture: its size, its colours, what it is."""
+    return [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">', STYLE,
+            f'<rect width="{width}" height="{height}" style="fill: var(--back)"/>',
+            f'<text x="12" y="20" style="font-weight: 600">{html.escape(title)}</text>',
+            *(f'<text x="12" y="{38 + 17 * i}" class="faint">{html.escape(note)}</text>' for i, note in enumerate(notes))]
+
+
 def bars(rows, title, notes):
     """rows: (case, peer, ratio, goal or None); a logarithmic axis from a quarter to the largest. notes: two lines."""
     low, high = math.log10(0.25), math.log10(max([10.0] + [max(ratio, goal or 0) for _, _, ratio, goal in rows]) * 1.1)
@@ -25,10 +33,7 @@ def bars(rows, title, notes):
         return LEFT + (RIGHT - LEFT) * (min(max(math.log10(ratio), low), high) - low) / (high - low)
 
     top, height = 80, 80 + ROW * len(rows) + 30
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img">', STYLE,
-             f'<rect width="{WIDTH}" height="{height}" style="fill: var(--back)"/>',
-             f'<text x="12" y="20" style="font-weight: 600">{html.escape(title)}</text>',
-             *(f'<text x="12" y="{38 + 17 * i}" class="faint">{html.escape(note)}</text>' for i, note in enumerate(notes))]
+    parts = head(WIDTH, height, title, notes)
     for power in range(0, math.ceil(high)):
         x = at(10 ** power)
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 8}" y2="{height - 24}" style="stroke: var(--line)"/>'
@@ -61,10 +66,7 @@ def lines(growth, title, note):
         return (left + (right - left) * (math.log10(n) - x0) / (x1 - x0),
                 bottom - (bottom - top) * (math.log10(ms) - y0) / (y1 - y0))
 
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">', STYLE,
-             f'<rect width="{width}" height="{height}" style="fill: var(--back)"/>',
-             f'<text x="12" y="20" style="font-weight: 600">{html.escape(title)}</text>',
-             f'<text x="12" y="38" class="faint">{html.escape(note)}</text>']
+    parts = head(width, height, title, [note])
     for power in range(math.ceil(x0), math.floor(x1) + 1):
         x = at(10 ** power, 10 ** y0)[0]
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" style="stroke: var(--line)"/>'

@@ -1,12 +1,19 @@
 #include "engine/detectors/samples.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <unordered_set>
 #include <utility>
 
 #include "kernels/arithmetic/elementary.hpp"
 
 namespace lanner::engine {
+
+std::size_t count_of(double count_or_share, std::size_t all) {
+  const double count =
+      count_or_share < 1 ? std::round(count_or_share * static_cast<double>(all)) : count_or_share;
+  return static_cast<std::size_t>(std::max(count, 1.0));
+}
 
 // Floyd's.
 std::vector<std::uint32_t> drawn_rows(std::size_t rows, std::size_t count, mlp::Random& random) {

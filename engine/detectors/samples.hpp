@@ -9,6 +9,9 @@
 
 namespace lanner::engine {
 
+/// What Kind::count_or_share means of `all` rows or features: a share rounded to the nearest; at least 1.
+std::size_t count_of(double count_or_share, std::size_t all);
+
 /// `count` of the rows 0 .. rows-1, each set as likely, by as many random numbers; count <= rows.
 std::vector<std::uint32_t> drawn_rows(std::size_t rows, std::size_t count, mlp::Random&);
 

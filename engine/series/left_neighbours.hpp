@@ -53,5 +53,9 @@ class LeftNeighbours {
 
 /// The largest magnitude that a series may have.
 inline constexpr double value_most = 1e150;
+/// Whether a series has it as a value; otherwise it counts as missing.
+inline bool is_value(double value) {
+  return -value_most <= value && value <= value_most;
+}
 
 }  // namespace lanner::engine

@@ -1,6 +1,5 @@
 #include "engine/series/series_by_entity.hpp"
 
-#include <cmath>
 #include <iterator>
 #include <stdexcept>
 #include <utility>
@@ -11,10 +10,6 @@ namespace lanner::engine {
 namespace {
 
 constexpr std::string_view snapshot_name = "LANNERE1";
-
-bool is_value(double value) {
-  return std::abs(value) <= value_most;
-}
 
 SeriesScore missing() {
   SeriesScore score;

@@ -52,7 +52,7 @@ SeriesDetector::SeriesDetector(const SeriesParameters& parameters)
 
 SeriesScore SeriesDetector::push(std::int64_t time_ns, double value) {
   SeriesScore result;
-  result.missing = !(std::abs(value) <= value_most);
+  result.missing = !is_value(value);
   result.warming_up = !views_;
   if (result.missing) {
     ++missing_;

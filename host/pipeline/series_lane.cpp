@@ -59,10 +59,6 @@ std::string_view entity_of(const engine::Records& records, std::size_t row) {
   return records.entity.empty() ? std::string_view() : records.entity[row];
 }
 
-bool is_value(double value) {
-  return std::abs(value) <= engine::value_most;
-}
-
 void put_refused(Scores& out, std::size_t row) {
   out.score[row] = std::numeric_limits<float>::quiet_NaN();
   out.p_value[row] = 1;
@@ -117,7 +113,7 @@ void SeriesLane::refuse(const engine::Records& records, std::size_t begin, std::
       obstacle = "entity longer than 1024 bytes";
     } else if (std::isnan(number)) {
       obstacle = skips_missing ? nullptr : "missing";
-    } else if (!is_value(number)) {
+    } else if (!engine::is_value(number)) {
       obstacle = std::isinf(number) ? "not finite" : "beyond 1e150";
     }
     if (!obstacle) continue;

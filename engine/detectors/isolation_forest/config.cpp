@@ -1,6 +1,4 @@
 // What can be set, and fitting: trees grown on samples of the rows.
-#include <algorithm>
-#include <cmath>
 #include <span>
 #include <utility>
 #include <vector>
@@ -9,6 +7,7 @@
 #include "engine/detectors/isolation_forest/isolation_forest.hpp"
 #include "engine/detectors/isolation_forest/model.hpp"
 #include "engine/detectors/references.hpp"
+#include "engine/detectors/samples.hpp"
 
 namespace lanner::engine::isolation_forest {
 namespace {
@@ -40,19 +39,14 @@ std::span<const Parameter> parameters() {
   return table;
 }
 
-std::size_t of(double count_or_share, std::size_t all) {
-  const double count =
-      count_or_share < 1 ? std::round(count_or_share * static_cast<double>(all)) : count_or_share;
-  return static_cast<std::size_t>(std::max(count, 1.0));
-}
-
 std::shared_ptr<const Fitted> fit(const FitRequest& request) {
   check_training_rows(request.rows);
   const Settings& settings = request.settings;
   Growing growing;
   growing.trees = static_cast<std::size_t>(settings.integer("trees"));
-  growing.samples = of(settings.number("samples"), request.rows.count);
-  if (!settings.is("features", "all")) growing.features = of(settings.number("features"), request.rows.width);
+  growing.samples = count_of(settings.number("samples"), request.rows.count);
+  if (!settings.is("features", "all"))
+    growing.features = count_of(settings.number("features"), request.rows.width);
   growing.seed = request.seed;
   Grown grown = grow(request.device, request.rows, growing, request.progress);
   return std::make_shared<Model>(std::make_shared<const Grown>(std::move(grown)));

@@ -1,6 +1,4 @@
 // What can be set, and fitting: trees of random cuts on samples of the rows.
-#include <algorithm>
-#include <cmath>
 #include <span>
 #include <utility>
 #include <vector>
@@ -9,6 +7,7 @@
 #include "engine/detectors/random_cut_forest/model.hpp"
 #include "engine/detectors/random_cut_forest/random_cut_forest.hpp"
 #include "engine/detectors/references.hpp"
+#include "engine/detectors/samples.hpp"
 
 namespace lanner::engine::random_cut_forest {
 namespace {
@@ -47,12 +46,6 @@ std::span<const Parameter> parameters() {
   return table;
 }
 
-std::size_t of(double count_or_share, std::size_t all) {
-  const double count =
-      count_or_share < 1 ? std::round(count_or_share * static_cast<double>(all)) : count_or_share;
-  return static_cast<std::size_t>(std::max(count, 1.0));
-}
-
 Measure measure_of(const Settings& settings) {
   return settings.is("measure", "depth") ? Measure::depth : Measure::displacement;
 }
@@ -62,7 +55,7 @@ std::shared_ptr<const Fitted> fit(const FitRequest& request) {
   const Settings& settings = request.settings;
   Growing growing;
   growing.trees = static_cast<std::size_t>(settings.integer("trees"));
-  growing.samples = of(settings.number("samples"), request.rows.count);
+  growing.samples = count_of(settings.number("samples"), request.rows.count);
   if (!settings.is("half_life", "none")) {
     const double given = settings.number("half_life");
     growing.half_life = given < 1 ? given * static_cast<double>(request.rows.count) : given;
