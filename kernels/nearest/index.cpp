@@ -7,8 +7,8 @@
 
 #include "kernels/arithmetic/environment.hpp"
 #include "kernels/arithmetic/scalar.hpp"
+#include "kernels/nearest/cells.hpp"
 #include "kernels/nearest/index_gpu.hpp"
-#include "kernels/nearest/kd_order.hpp"
 
 namespace lanner::nearest {
 namespace {
@@ -61,6 +61,7 @@ CpuIndex::CpuIndex(Device& device, const ReferenceSet& set)
   view_.centre = centre_.data();
   view_.low = low_.data();
   view_.high = high_.data();
+  view_.spread = spread_.data();
   view_.panels = panels_.data();
   view_.bias = bias_.data();
   view_.extra = extra_.data();
@@ -78,9 +79,16 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
   const std::size_t width = set.width, n = set.distinct();
   const std::size_t lanes = view_.panel_width = tier_ == CpuTier::avx512 ? 32 : 16;
   const std::size_t granule = lanes * panels_at_once;
-  const KdOrder kd(set, granule);
-  const std::size_t cells = view_.cells = kd.begins.size();
-  const std::size_t positions = padded(n, granule), panels = positions / lanes;
+  const Cells parts = fitted_cells(set, granule);
+  const std::size_t cells = view_.cells = parts.count();
+  fill(device, cell_begin_, cells + 1);
+  std::size_t panels = 0;
+  for (std::size_t cell = 0; cell < cells; ++cell) {
+    cell_begin_.data()[cell] = static_cast<std::uint32_t>(panels);
+    panels += padded(parts.rows(cell).size(), granule) / lanes;
+  }
+  cell_begin_.data()[cells] = static_cast<std::uint32_t>(panels);
+  const std::size_t positions = panels * lanes;
   const float scale = view_.scale = scale_for(set);
   view_.scale_squared = static_cast<double>(scale) * scale;
 
@@ -88,29 +96,28 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
   fill(device, weight_, positions);
   fill(device, row_at_, positions);
   fill(device, position_of_, n);
-  fill(device, cell_begin_, cells + 1);
   fill(device, centre_, cells * view_.centre_stride);
   fill(device, low_, cells * view_.centre_stride);
   fill(device, high_, cells * view_.centre_stride);
+  fill(device, spread_, cells);
   fill(device, panels_, panels * width * lanes);
   fill(device, bias_, positions);
   fill(device, extra_, positions);
 
   std::fill_n(bias_.data(), positions, std::numeric_limits<float>::infinity());
-  for (std::size_t at = 0; at < n; ++at) {
-    const std::uint32_t row = kd.order[at];
-    row_at_.data()[at] = row;
-    position_of_.data()[row] = static_cast<std::uint32_t>(at);
-    weight_.data()[at] = set.weight[row];
-    std::copy_n(set.values.data() + row * width, width, rows_.data() + at * view_.row_stride);
-  }
-
   for (std::size_t cell = 0; cell < cells; ++cell) {
-    const std::size_t begin = kd.begins[cell], end = cell + 1 < cells ? kd.begins[cell + 1] : n;
+    const std::span<const std::uint32_t> part = parts.rows(cell);
+    const std::size_t begin = cell_begin_.data()[cell] * lanes, end = begin + part.size();
+    for (std::size_t at = begin; at < end; ++at) {
+      const std::uint32_t row = part[at - begin];
+      row_at_.data()[at] = row;
+      position_of_.data()[row] = static_cast<std::uint32_t>(at);
+      weight_.data()[at] = set.weight[row];
+      std::copy_n(set.values.data() + row * width, width, rows_.data() + at * view_.row_stride);
+    }
     float* centre = centre_.data() + cell * view_.centre_stride;
     float* low = low_.data() + cell * view_.centre_stride;
     float* high = high_.data() + cell * view_.centre_stride;
-    cell_begin_.data()[cell] = static_cast<std::uint32_t>(begin / lanes);
     for (std::size_t j = 0; j < width; ++j) {
       double sum = 0;
       low[j] = std::numeric_limits<float>::infinity();
@@ -123,6 +130,7 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
       }
       centre[j] = static_cast<float>(sum / static_cast<double>(end - begin));
     }
+    double spread = 0;
     for (std::size_t at = begin; at < end; ++at) {
       const float* row = rows_.data() + at * view_.row_stride;
       float* panel = panels_.data() + at / lanes * width * lanes + at % lanes;
@@ -133,11 +141,12 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
             fma(static_cast<double>(scale), static_cast<double>(row[j]), -static_cast<double>(centre[j]));
         squared_norm = fma(offset, offset, squared_norm);
       }
+      spread += squared_norm;
       bias_.data()[at] = screen_bias(view_.bound, squared_norm);
       extra_.data()[at] = screen_extra(view_.bound, squared_norm);
     }
+    spread_.data()[cell] = static_cast<float>(spread_share * spread / static_cast<double>(part.size()));
   }
-  cell_begin_.data()[cells] = static_cast<std::uint32_t>(panels);
 }
 
 }  // namespace lanner::nearest

@@ -1,10 +1,10 @@
 // How the cpu backend keeps a reference set. Internal.
 //
-// The SIMD tiers order the distinct rows by a kd-tree and cut them into cells of some hundred rows; a row's
-// place in that order is its position. A cell has a box, so that queries far from it skip it, and a centre,
-// so that the screen's error is relative to the cell's extent, not to the data's. Its rows stand in panels:
-// panel_width rows side by side, feature after feature, centred and scaled for the screen. The rows as they
-// came stand beside them, in the same order, for settling.
+// The SIMD tiers cut the distinct rows into cells of some hundred rows (cells.hpp) and lay them out one after
+// the other, each padded to whole panels; a row's place there is its position. A cell has a box, so that
+// queries far from it skip it, and a centre, so that the screen's error is relative to the cell's extent, not
+// to the data's. Its rows stand in panels: panel_width rows side by side, feature after feature, centred and
+// scaled for the screen. The rows as they came stand beside them, in the same order, for settling.
 //
 // The scalar tier keeps only the rows as they came, in the order of the set.
 #pragma once
@@ -50,6 +50,7 @@ struct IndexView {
   const float* centre = nullptr;               ///< [cells, centre_stride], scaled
   const float* low = nullptr;  ///< [cells, centre_stride], scaled, zeros behind: the cell's box
   const float* high = nullptr;
+  const float* spread = nullptr;  ///< [cells]: what it counts as farther where a search begins (cells.hpp)
   const float* panels = nullptr;  ///< [panel, width, panel_width]
   const float* bias = nullptr;    ///< [positions]; infinite in padding
   const float* extra = nullptr;   ///< [positions]
@@ -75,7 +76,7 @@ class CpuIndex final : public Index {
   CpuTier tier_;
   unsigned threads_;
   IndexView view_;
-  Array<float> rows_, centre_, low_, high_, panels_, bias_, extra_;
+  Array<float> rows_, centre_, low_, high_, spread_, panels_, bias_, extra_;
   Array<std::uint32_t> weight_, members_, member_begin_, row_at_, position_of_, cell_begin_;
 };
 

@@ -7,7 +7,7 @@
 
 #include "kernels/arithmetic/environment.hpp"
 #include "kernels/device/resident.hpp"
-#include "kernels/nearest/kd_order.hpp"
+#include "kernels/nearest/cells.hpp"
 
 namespace lanner::nearest {
 namespace {
@@ -65,7 +65,7 @@ std::shared_ptr<const Index> make_gpu_index(Device& device, const ReferenceSet& 
 GpuIndex::GpuIndex(Device& device, const ReferenceSet& set, std::size_t tile_cells) : device_(&device) {
   const std::size_t n = set.distinct(), width = set.width, cells = cells_of(set);
   const std::size_t padded_width = padded(width, step_features), stride = padded(width, 4);
-  const KdOrder kd(set, cell_rows);
+  const Cells halves = halved(set, cell_rows);
   const float scale = scale_for(set);
   const std::vector<std::uint32_t> box_feature = box_features(set);
   tile_cells_ = tile_cells == 0 ? cells : std::min(tile_cells, cells);
@@ -95,7 +95,7 @@ GpuIndex::GpuIndex(Device& device, const ReferenceSet& set, std::size_t tile_cel
   Pinned<std::uint32_t> panels = device.pinned<std::uint32_t>(cells * panel_words());
   Pinned<float> rows = device.pinned<float>(cells * cell_values());
   for (std::size_t at = 0; at < n; ++at) {
-    const std::uint32_t row = kd.order[at];
+    const std::uint32_t row = halves.order[at];
     position_of[row] = static_cast<std::uint32_t>(at);
     weight[at] = set.weight[row];
     for (std::size_t j = 0; j < width; ++j) rows[value_at(at, j)] = set.values[row * width + j];
@@ -142,7 +142,7 @@ GpuIndex::GpuIndex(Device& device, const ReferenceSet& set, std::size_t tile_cel
   }
 
   box_feature_ = resident_copy(device, box_feature);
-  row_at_ = resident_copy(device, kd.order);
+  row_at_ = resident_copy(device, halves.order);
   position_of_ = resident_copy(device, position_of);
   weight_ = resident_copy(device, weight);
   members_ = resident_copy(device, set.members);

@@ -1,11 +1,11 @@
 // How the GPU backends keep a reference set. Internal.
 //
-// The distinct rows are ordered by a kd-tree and cut into cells of 256; only the last may hold fewer. A row's
-// place in that order is its position. A cell has a centre, to which the screen's error is relative, and a
-// box over the features that the tree likes best to divide by. Its panel holds its rows for the tensor cores:
-// centred, scaled, rounded to bfloat16, in the order of their registers (screen_bf16.hpp). Rows as they came
-// stand beside the panels, for settling: four features of all the cell's rows after each other, so that a
-// warp that takes a row a lane reads whole lines.
+// The distinct rows are ordered by halving (cells.hpp) into cells of 256; only the last may hold fewer. A
+// row's place in that order is its position. A cell has a centre, to which the screen's error is relative,
+// and a box over the features that the tree likes best to divide by. Its panel holds its rows for the tensor
+// cores: centred, scaled, rounded to bfloat16, in the order of their registers (screen_bf16.hpp). Rows as
+// they came stand beside the panels, for settling: four features of all the cell's rows after each other, so
+// that a warp that takes a row a lane reads whole lines.
 //
 // Panels and rows, 6 bytes a value, stay in device memory; where they don't fit, in pinned host memory: then
 // every search copies them into its workspace, tile by tile. Everything else, some 30 bytes a row, always

@@ -45,6 +45,7 @@ std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::
     scratch.reach = carver.take<float>(plan.columns);
     scratch.tile = carver.take<float>(padded(index.width, tile_features) * tile_rows_max);
     scratch.column = carver.take<float>(padded(index.cells, 16));
+    scratch.key = carver.take<float>(padded(index.cells, 16));
     scratch.active = carver.take<std::uint32_t>(plan.columns);
   }
   return carver.used();

@@ -54,10 +54,11 @@ struct Scratch {
   float* query;           ///< [group, centre_stride] as they came; zeros for those without bounds
   float* scaled;          ///< [width, columns]
   float* box_distance;    ///< [cells, columns]: lower bounds of S from the boxes
-  float* home;            ///< [columns]: cells within it are visited first
+  float* home;            ///< [columns]: cells within it, their spread added, are visited first
   float* reach;           ///< [columns]: cells beyond it are skipped
   float* tile;            ///< [ceil(width / tile_features), tile_rows, tile_features]
-  float* column;          ///< [cells], padded
+  float* column;          ///< [cells], padded: one query's bounds
+  float* key;             ///< [cells], padded: the same with the cells' spreads
   double* exact_query;    ///< [row_stride]
   double* exact_squared;  ///< [capacity + slack]
   Settled* merged;        ///< [keep + capacity + slack]

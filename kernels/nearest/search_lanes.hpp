@@ -411,7 +411,10 @@ struct GroupSearch {
   }
 
   template <int registers_abreast>
-  LANNER_INLINE void measure_box(const float* low, const float* high, std::size_t i, float* out) const {
+  LANNER_INLINE void measure_box(std::size_t cell, std::size_t i, float* out) const {
+    const float* low = job.index.low + cell * job.index.centre_stride;
+    const float* high = job.index.high + cell * job.index.centre_stride;
+    const Float spread(job.index.spread[cell]);
     const std::size_t width = job.index.width, columns = job.plan.columns;
     const float* scaled = scratch.scaled + i;
     Float sum[registers_abreast];
@@ -429,23 +432,22 @@ struct GroupSearch {
 #pragma GCC unroll 4
     for (int v = 0; v < registers_abreast; ++v) {
       sum[v].store(out + i + v * lanes);
-      simd::minimum(sum[v], Float::load(scratch.home + i + v * lanes)).store(scratch.home + i + v * lanes);
+      float* const home = scratch.home + i + v * lanes;
+      simd::minimum(sum[v] + spread, Float::load(home)).store(home);
     }
   }
 
   /// Bounds of every query's distance to every cell, and which cells are its homes: the nearest by that
-  /// bound.
+  /// bound and the cells' spreads.
   void measure_boxes() const {
     const IndexView& index = job.index;
     const std::size_t columns = job.plan.columns;
     for (std::size_t i = 0; i < columns; ++i) scratch.home[i] = infinite;
     for (std::size_t cell = 0; cell < index.cells; ++cell) {
-      const float* low = index.low + cell * index.centre_stride;
-      const float* high = index.high + cell * index.centre_stride;
       float* out = scratch.box_distance + cell * columns;
       std::size_t i = 0;
-      for (; i + 4 * lanes <= columns; i += 4 * lanes) measure_box<4>(low, high, i, out);
-      for (; i < columns; i += lanes) measure_box<1>(low, high, i, out);
+      for (; i + 4 * lanes <= columns; i += 4 * lanes) measure_box<4>(cell, i, out);
+      for (; i < columns; i += lanes) measure_box<1>(cell, i, out);
     }
     for (std::size_t i = queries; i < columns; ++i) scratch.home[i] = scratch.reach[i] = -1;
     for (std::size_t i = 0; i < queries; ++i) {
@@ -453,17 +455,18 @@ struct GroupSearch {
         scratch.home[i] = infinite;
       } else if (job.plan.homes > 1) {
         std::size_t cell = 0;
-        for (; cell < index.cells; ++cell) scratch.column[cell] = scratch.box_distance[cell * columns + i];
-        for (; cell % lanes != 0; ++cell) scratch.column[cell] = infinite;
-        scratch.home[i] = bound_holding(scratch.column, nullptr, cell, job.plan.homes);
+        for (; cell < index.cells; ++cell)
+          scratch.key[cell] = scratch.box_distance[cell * columns + i] + index.spread[cell];
+        for (; cell % lanes != 0; ++cell) scratch.key[cell] = infinite;
+        scratch.home[i] = bound_holding(scratch.key, nullptr, cell, job.plan.homes);
       }
     }
   }
 
   // ---- a query on its own ----
 
-  /// Lanes are features: of one query those over queries would be idle. column [cells, padded with NaN].
-  LANNER_INLINE void measure_boxes_alone(std::size_t query, float* column) const {
+  /// Lanes are features: of one query those over queries would be idle. Fills scratch.column and key.
+  LANNER_INLINE void measure_boxes_alone(std::size_t query) const {
     const IndexView& index = job.index;
     float* const scaled = scratch.scaled;
     const Float scale(index.scale);
@@ -484,38 +487,47 @@ struct GroupSearch {
       sum.store(parts);
       for (int half = lanes / 2; half > 0; half /= 2)
         for (int i = 0; i < half; ++i) parts[i] += parts[i + half];
-      column[cell] = parts[0];
+      scratch.column[cell] = parts[0];
+      scratch.key[cell] = parts[0] + index.spread[cell];
     }
-    for (; cell % lanes != 0; ++cell) column[cell] = __builtin_nanf("");
+    for (; cell % lanes != 0; ++cell) scratch.column[cell] = scratch.key[cell] = __builtin_nanf("");
   }
 
-  /// Visits the cells whose bounds are above `beyond`, up to `within` and what is still in reach.
-  void visit_between(std::size_t query, const float* column, float beyond, float within) const {
+  /// Visits the cells whose keys are at most `home`, or beyond it those whose bounds are above `beyond`, up
+  /// to `within`; of all of them those that are still in reach.
+  void visit_home(std::size_t query, float home) const {
+    visit_each(query, [&](const Float&, const Float& key) { return lane_bits(key <= Float(home)); });
+  }
+  void visit_away(std::size_t query, float home, float beyond, float within) const {
+    visit_each(query, [&](const Float& bound, const Float& key) {
+      return lane_bits((key > Float(home)) & (bound > Float(beyond)) & (bound <= Float(within)));
+    });
+  }
+  template <class Chosen>
+  LANNER_INLINE void visit_each(std::size_t query, const Chosen& chosen) const {
     scratch.active[0] = static_cast<std::uint32_t>(query);
-    for (std::size_t cell = 0; cell < job.index.cells; cell += lanes) {
-      const Float bound = Float::load(column + cell);
-      std::uint32_t bits = lane_bits((bound > Float(beyond)) & (bound <= Float(within)));
-      for (; bits; bits &= bits - 1) {
+    for (std::size_t cell = 0; cell < job.index.cells; cell += lanes)
+      for (std::uint32_t bits = chosen(Float::load(scratch.column + cell), Float::load(scratch.key + cell));
+           bits; bits &= bits - 1) {
         const std::size_t at = cell + static_cast<std::size_t>(__builtin_ctz(bits));
-        if (column[at] <= scratch.reach[query]) visit(at, 1);
+        if (scratch.column[at] <= scratch.reach[query]) visit(at, 1);
       }
-    }
   }
 
   /// Near cells first, in a few steps, so that the limit is low before the far ones come.
   void run_alone(std::size_t query) const {
     QueryState& state = scratch.state[query];
-    float* const column = scratch.column;
-    measure_boxes_alone(query, column);
-    if (!state.bounded) return visit_between(query, column, -1, infinite);
+    measure_boxes_alone(query);
+    if (!state.bounded) return visit_home(query, infinite);
     const std::size_t cells = (job.index.cells + lanes - 1) / lanes * lanes;
-    float home = bound_holding(column, nullptr, cells, smaller(job.plan.homes, job.index.cells));
-    visit_between(query, column, -1, home);
+    const float home = bound_holding(scratch.key, nullptr, cells, smaller(job.plan.homes, job.index.cells));
+    visit_home(query, home);
     if (state.count >= job.k) make_room(query, state);
     const float reach = scratch.reach[query];
+    float beyond = -1;
     for (float share = 0x1p-3f; share <= 1; share *= 2) {
-      visit_between(query, column, home, reach * share);
-      home = home > reach * share ? home : reach * share;
+      visit_away(query, home, beyond, reach * share);
+      beyond = reach * share;
     }
   }
 
@@ -526,11 +538,13 @@ struct GroupSearch {
     for (int away = 0; away < 2; ++away)
       for (std::size_t cell = 0; cell < index.cells; ++cell) {
         const float* box = scratch.box_distance + cell * columns;
+        const Float spread(index.spread[cell]);
         std::size_t count = 0;
         for (std::size_t i = 0; i < columns; i += lanes) {
           const Float bound = Float::load(box + i), home = Float::load(scratch.home + i);
-          std::uint32_t bits = away ? lane_bits((bound > home) & (bound <= Float::load(scratch.reach + i)))
-                                    : lane_bits(bound <= home);
+          const Float key = bound + spread;
+          std::uint32_t bits = away ? lane_bits((key > home) & (bound <= Float::load(scratch.reach + i)))
+                                    : lane_bits(key <= home);
           for (; bits; bits &= bits - 1)
             scratch.active[count++] =
                 static_cast<std::uint32_t>(i) + static_cast<std::uint32_t>(__builtin_ctz(bits));
