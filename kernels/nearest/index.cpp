@@ -59,8 +59,10 @@ CpuIndex::CpuIndex(Device& device, const ReferenceSet& set)
   view_.position_of = position_of_.data();
   view_.cell_begin = cell_begin_.data();
   view_.centre = centre_.data();
-  view_.low = low_.data();
-  view_.high = high_.data();
+  view_.block_low = block_low_.data();
+  view_.block_high = block_high_.data();
+  view_.block_spread = block_spread_.data();
+  view_.boxes = boxes_.data();
   view_.spread = spread_.data();
   view_.panels = panels_.data();
   view_.bias = bias_.data();
@@ -97,14 +99,19 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
   fill(device, row_at_, positions);
   fill(device, position_of_, n);
   fill(device, centre_, cells * view_.centre_stride);
-  fill(device, low_, cells * view_.centre_stride);
-  fill(device, high_, cells * view_.centre_stride);
-  fill(device, spread_, cells);
+  const std::size_t blocks = view_.blocks = padded(cells, block_cells) / block_cells;
+  fill(device, block_low_, blocks * view_.centre_stride);
+  fill(device, block_high_, blocks * view_.centre_stride);
+  fill(device, block_spread_, blocks);
+  fill(device, boxes_, blocks * width * 2 * block_cells);
+  fill(device, spread_, blocks * block_cells);
   fill(device, panels_, panels * width * lanes);
   fill(device, bias_, positions);
   fill(device, extra_, positions);
 
-  std::fill_n(bias_.data(), positions, std::numeric_limits<float>::infinity());
+  constexpr float infinite = std::numeric_limits<float>::infinity();
+  std::fill_n(bias_.data(), positions, infinite);
+  std::fill_n(block_spread_.data(), blocks, infinite);
   for (std::size_t cell = 0; cell < cells; ++cell) {
     const std::span<const std::uint32_t> part = parts.rows(cell);
     const std::size_t begin = cell_begin_.data()[cell] * lanes, end = begin + part.size();
@@ -116,18 +123,23 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
       std::copy_n(set.values.data() + row * width, width, rows_.data() + at * view_.row_stride);
     }
     float* centre = centre_.data() + cell * view_.centre_stride;
-    float* low = low_.data() + cell * view_.centre_stride;
-    float* high = high_.data() + cell * view_.centre_stride;
+    const std::size_t block = cell / block_cells, in_block = cell % block_cells;
+    float* block_low = block_low_.data() + block * view_.centre_stride;
+    float* block_high = block_high_.data() + block * view_.centre_stride;
     for (std::size_t j = 0; j < width; ++j) {
       double sum = 0;
-      low[j] = std::numeric_limits<float>::infinity();
-      high[j] = -low[j];
+      float low = infinite, high = -infinite;
       for (std::size_t at = begin; at < end; ++at) {
         const float value = scale * rows_.data()[at * view_.row_stride + j];
         sum += value;
-        low[j] = std::min(low[j], value);
-        high[j] = std::max(high[j], value);
+        low = std::min(low, value);
+        high = std::max(high, value);
       }
+      float* box = boxes_.data() + (block * width + j) * 2 * block_cells + in_block;
+      box[0] = low;
+      box[block_cells] = high;
+      block_low[j] = in_block == 0 ? low : std::min(block_low[j], low);
+      block_high[j] = in_block == 0 ? high : std::max(block_high[j], high);
       centre[j] = static_cast<float>(sum / static_cast<double>(end - begin));
     }
     double spread = 0;
@@ -146,6 +158,7 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
       extra_.data()[at] = screen_extra(view_.bound, squared_norm);
     }
     spread_.data()[cell] = static_cast<float>(spread_share * spread / static_cast<double>(part.size()));
+    block_spread_.data()[block] = std::min(block_spread_.data()[block], spread_.data()[cell]);
   }
 }
 

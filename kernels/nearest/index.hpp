@@ -21,6 +21,8 @@ namespace lanner::nearest {
 
 /// Cells are whole multiples of this many panels, so that a kernel may take up to so many at a time.
 inline constexpr std::size_t panels_at_once = 4;
+/// So many cells in a row make a block, which has a box of its own.
+inline constexpr std::size_t block_cells = 16;
 /// Rows are padded with zeros to a multiple of so many floats: for settling, and for centring queries.
 inline constexpr std::size_t row_padding = 4;
 inline constexpr std::size_t centre_padding = 16;
@@ -48,9 +50,13 @@ struct IndexView {
   const std::uint32_t* position_of = nullptr;  ///< [distinct]
   const std::uint32_t* cell_begin = nullptr;   ///< [cells + 1]: first panel of each cell
   const float* centre = nullptr;               ///< [cells, centre_stride], scaled
-  const float* low = nullptr;  ///< [cells, centre_stride], scaled, zeros behind: the cell's box
-  const float* high = nullptr;
-  const float* spread = nullptr;  ///< [cells]: what it counts as farther where a search begins (cells.hpp)
+  std::size_t blocks = 0;
+  const float* block_low = nullptr;  ///< [blocks, centre_stride], scaled, zeros behind: the block's box
+  const float* block_high = nullptr;
+  const float* block_spread = nullptr;  ///< [blocks]: the least of its cells'
+  const float* boxes = nullptr;  ///< [blocks, width, low and high, block_cells], scaled: the cells' boxes
+  const float* spread =
+      nullptr;  ///< [blocks, block_cells]: what a cell counts as farther where a search begins (cells.hpp)
   const float* panels = nullptr;  ///< [panel, width, panel_width]
   const float* bias = nullptr;    ///< [positions]; infinite in padding
   const float* extra = nullptr;   ///< [positions]
@@ -76,7 +82,8 @@ class CpuIndex final : public Index {
   CpuTier tier_;
   unsigned threads_;
   IndexView view_;
-  Array<float> rows_, centre_, low_, high_, spread_, panels_, bias_, extra_;
+  Array<float> rows_, centre_, block_low_, block_high_, block_spread_, boxes_, spread_, panels_, bias_,
+      extra_;
   Array<std::uint32_t> weight_, members_, member_begin_, row_at_, position_of_, cell_begin_;
 };
 

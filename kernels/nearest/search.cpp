@@ -40,13 +40,14 @@ std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::
     scratch.exact_squared = carver.take<double>(buffer);
     scratch.query = carver.take<float>(plan.group * index.centre_stride);
     scratch.scaled = carver.take<float>(index.width * plan.columns);
-    scratch.box_distance = carver.take<float>(index.cells * plan.columns);
+    scratch.block_distance = carver.take<float>(index.blocks * plan.columns);
     scratch.home = carver.take<float>(plan.columns);
     scratch.reach = carver.take<float>(plan.columns);
     scratch.tile = carver.take<float>(padded(index.width, tile_features) * tile_rows_max);
-    scratch.column = carver.take<float>(padded(index.cells, 16));
-    scratch.key = carver.take<float>(padded(index.cells, 16));
-    scratch.active = carver.take<std::uint32_t>(plan.columns);
+    scratch.bound = carver.take<float>(index.blocks * block_cells);
+    scratch.key = carver.take<float>(index.blocks * block_cells);
+    scratch.active = carver.take<std::uint32_t>(std::max(block_cells * plan.columns, index.blocks));
+    scratch.active_bound = carver.take<float>(block_cells * plan.columns);
   }
   return carver.used();
 }

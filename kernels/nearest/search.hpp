@@ -53,18 +53,19 @@ struct Scratch {
   QueryState* state;      ///< [group]
   float* query;           ///< [group, centre_stride] as they came; zeros for those without bounds
   float* scaled;          ///< [width, columns]
-  float* box_distance;    ///< [cells, columns]: lower bounds of S from the boxes
+  float* block_distance;  ///< [blocks, columns]: lower bounds of S from the blocks' boxes
   float* home;            ///< [columns]: cells within it, their spread added, are visited first
   float* reach;           ///< [columns]: cells beyond it are skipped
   float* tile;            ///< [ceil(width / tile_features), tile_rows, tile_features]
-  float* column;          ///< [cells], padded: one query's bounds
-  float* key;             ///< [cells], padded: the same with the cells' spreads
+  float* bound;           ///< [blocks, block_cells]: one query's lower bounds of S from the cells' boxes
+  float* key;             ///< [blocks, block_cells]: the same with the cells' spreads
   double* exact_query;    ///< [row_stride]
   double* exact_squared;  ///< [capacity + slack]
   Settled* merged;        ///< [keep + capacity + slack]
   Settled* sorted;        ///< [keep]
   std::uint32_t* bins;    ///< [keep + 1]
-  std::uint32_t* active;  ///< [columns]
+  std::uint32_t* active;  ///< [block_cells, columns]: the queries that go to a block's cells; [blocks]
+  float* active_bound;    ///< [block_cells, columns]: their bounds
 };
 
 struct Job {

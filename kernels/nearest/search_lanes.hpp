@@ -361,9 +361,8 @@ struct GroupSearch {
     run_tile<height, abreast>(rows, job.index.cell_begin[cell], job.index.cell_begin[cell + 1]);
   }
 
-  void visit(std::size_t cell, std::size_t count) const {
+  void visit(std::size_t cell, const std::uint32_t* active, std::size_t count) const {
     constexpr int full = TileShape<Tier>::rows;
-    const std::uint32_t* active = scratch.active;
     while (count > 0) {
       std::size_t taken = full;
       if (count > full / 2) {
@@ -411,10 +410,10 @@ struct GroupSearch {
   }
 
   template <int registers_abreast>
-  LANNER_INLINE void measure_box(std::size_t cell, std::size_t i, float* out) const {
-    const float* low = job.index.low + cell * job.index.centre_stride;
-    const float* high = job.index.high + cell * job.index.centre_stride;
-    const Float spread(job.index.spread[cell]);
+  LANNER_INLINE void measure_block(std::size_t block, std::size_t i, float* out) const {
+    const float* low = job.index.block_low + block * job.index.centre_stride;
+    const float* high = job.index.block_high + block * job.index.centre_stride;
+    const Float spread(job.index.block_spread[block]);
     const std::size_t width = job.index.width, columns = job.plan.columns;
     const float* scaled = scratch.scaled + i;
     Float sum[registers_abreast];
@@ -437,45 +436,140 @@ struct GroupSearch {
     }
   }
 
-  /// Bounds of every query's distance to every cell, and which cells are its homes: the nearest by that
-  /// bound and the cells' spreads.
-  void measure_boxes() const {
+  /// Bounds of every query's distance to every block, and the least that any cell's key can be.
+  void measure_blocks() const {
     const IndexView& index = job.index;
     const std::size_t columns = job.plan.columns;
     for (std::size_t i = 0; i < columns; ++i) scratch.home[i] = infinite;
-    for (std::size_t cell = 0; cell < index.cells; ++cell) {
-      float* out = scratch.box_distance + cell * columns;
+    for (std::size_t block = 0; block < index.blocks; ++block) {
+      float* out = scratch.block_distance + block * columns;
       std::size_t i = 0;
-      for (; i + 4 * lanes <= columns; i += 4 * lanes) measure_box<4>(cell, i, out);
-      for (; i < columns; i += lanes) measure_box<1>(cell, i, out);
+      for (; i + 4 * lanes <= columns; i += 4 * lanes) measure_block<4>(block, i, out);
+      for (; i < columns; i += lanes) measure_block<1>(block, i, out);
     }
     for (std::size_t i = queries; i < columns; ++i) scratch.home[i] = scratch.reach[i] = -1;
-    for (std::size_t i = 0; i < queries; ++i) {
-      if (!scratch.state[i].bounded) {
-        scratch.home[i] = infinite;
-      } else if (job.plan.homes > 1) {
-        std::size_t cell = 0;
-        for (; cell < index.cells; ++cell)
-          scratch.key[cell] = scratch.box_distance[cell * columns + i] + index.spread[cell];
-        for (; cell % lanes != 0; ++cell) scratch.key[cell] = infinite;
-        scratch.home[i] = bound_holding(scratch.key, nullptr, cell, job.plan.homes);
+  }
+
+  static constexpr int block_registers = static_cast<int>(block_cells) / lanes;
+  static_assert(block_registers * lanes == static_cast<int>(block_cells));
+
+  /// A query's bounds and keys for a block's cells: lanes are cells.
+  LANNER_INLINE void measure_cells(std::size_t query, std::size_t block, Float* bound, Float* key) const {
+    const IndexView& index = job.index;
+    const float* box = index.boxes + block * index.width * 2 * block_cells;
+    const float* q = scratch.query + query * index.centre_stride;
+    Float sum[block_registers];
+#pragma GCC unroll 2
+    for (int v = 0; v < block_registers; ++v) sum[v] = Float(0.0f);
+    for (std::size_t j = 0; j < index.width; ++j, box += 2 * block_cells) {
+      const Float value(index.scale * q[j]);
+#pragma GCC unroll 2
+      for (int v = 0; v < block_registers; ++v) {
+        const Float low = Float::load(box + v * lanes), high = Float::load(box + block_cells + v * lanes);
+        const Float outside = simd::maximum(simd::maximum(low - value, value - high), Float(0.0f));
+        sum[v] = fma(outside, outside, sum[v]);
       }
     }
+    const float* spread = index.spread + block * block_cells;
+#pragma GCC unroll 2
+    for (int v = 0; v < block_registers; ++v) {
+      bound[v] = sum[v];
+      key[v] = sum[v] + Float::load(spread + v * lanes);
+    }
+  }
+
+  LANNER_INLINE std::uint32_t cells_of(std::size_t block) const {
+    const std::size_t left = job.index.cells - block * block_cells;
+    return left < block_cells ? (1u << left) - 1 : (1u << block_cells) - 1;
+  }
+
+  /// Calls `take(query)` for the queries whose lanes `chosen(bound, i)` chooses, bound being that to a block.
+  template <class Chosen, class Take>
+  LANNER_INLINE void each_query(std::size_t block, const Chosen& chosen, const Take& take) const {
+    const float* distance = scratch.block_distance + block * job.plan.columns;
+    for (std::size_t i = 0; i < job.plan.columns; i += lanes)
+      for (std::uint32_t bits = lane_bits(chosen(Float::load(distance + i), i)); bits; bits &= bits - 1)
+        take(i + static_cast<std::size_t>(__builtin_ctz(bits)));
+  }
+
+  /// The least key of a block's cells, for one query.
+  LANNER_INLINE float least_key(std::size_t query, std::size_t block) const {
+    Float bound[block_registers], key[block_registers];
+    measure_cells(query, block, bound, key);
+    alignas(64) float keys[block_cells];
+    for (int v = 0; v < block_registers; ++v) key[v].store(keys + v * lanes);
+    float least = infinite;
+    for (std::uint32_t bits = cells_of(block); bits; bits &= bits - 1) {
+      const float each = keys[__builtin_ctz(bits)];
+      least = each < least ? each : least;
+    }
+    return least;
+  }
+
+  /// How large the keys of the cells may be that a query visits first: its homes.
+  void find_homes() const {
+    const IndexView& index = job.index;
+    const std::size_t columns = job.plan.columns;
+    float* const home = scratch.home;
+    if (job.plan.homes == 1) {
+      // First the block that promises most, then those that could hold better.
+      float* const nearest = scratch.active_bound;
+      for (std::size_t i = 0; i < columns; ++i) nearest[i] = infinite;
+      const auto look = [&](std::size_t block, const float* limit) {
+        const Float spread(index.block_spread[block]);
+        each_query(
+            block, [&](Float bound, std::size_t i) { return bound + spread <= Float::load(limit + i); },
+            [&](std::size_t query) {
+              const float least = least_key(query, block);
+              if (least < nearest[query]) nearest[query] = least;
+            });
+      };
+      for (std::size_t block = 0; block < index.blocks; ++block) look(block, home);
+      for (std::size_t i = queries; i < columns; ++i) nearest[i] = -1;
+      for (std::size_t block = 0; block < index.blocks; ++block) look(block, nearest);
+      for (std::size_t i = 0; i < queries; ++i) home[i] = nearest[i];
+    } else {
+      for (std::size_t i = 0; i < queries; ++i) {
+        measure_all_cells(i);
+        home[i] = bound_holding(scratch.key, nullptr, index.blocks * block_cells,
+                                smaller(job.plan.homes, index.cells));
+      }
+    }
+    for (std::size_t i = 0; i < queries; ++i)
+      if (!scratch.state[i].bounded) home[i] = infinite;
+  }
+
+  void measure_all_cells(std::size_t query) const {
+    for (std::size_t block = 0; block < job.index.blocks; ++block) measure_cells(query, block);
+  }
+
+  /// Fills the block's part of scratch.bound and key; what stands behind the last cell is not a number.
+  LANNER_INLINE void measure_cells(std::size_t query, std::size_t block) const {
+    Float bound[block_registers], key[block_registers];
+    measure_cells(query, block, bound, key);
+    float* const bounds = scratch.bound + block * block_cells;
+    float* const keys = scratch.key + block * block_cells;
+    for (int v = 0; v < block_registers; ++v) {
+      bound[v].store(bounds + v * lanes);
+      key[v].store(keys + v * lanes);
+    }
+    for (std::size_t cell = job.index.cells; cell < (block + 1) * block_cells; ++cell)
+      scratch.bound[cell] = scratch.key[cell] = __builtin_nanf("");
   }
 
   // ---- a query on its own ----
 
-  /// Lanes are features: of one query those over queries would be idle. Fills scratch.column and key.
-  LANNER_INLINE void measure_boxes_alone(std::size_t query) const {
+  /// Lanes are features: bounds of the query's distance to the blocks, in scratch.block_distance.
+  LANNER_INLINE void measure_blocks_alone(std::size_t query) const {
     const IndexView& index = job.index;
     float* const scaled = scratch.scaled;
     const Float scale(index.scale);
     for (std::size_t j = 0; j < index.centre_stride; j += lanes)
       (scale * Float::load(scratch.query + query * index.centre_stride + j)).store(scaled + j);
-    const float* low = index.low;
-    const float* high = index.high;
-    std::size_t cell = 0;
-    for (; cell < index.cells; ++cell, low += index.centre_stride, high += index.centre_stride) {
+    const float* low = index.block_low;
+    const float* high = index.block_high;
+    for (std::size_t block = 0; block < index.blocks;
+         ++block, low += index.centre_stride, high += index.centre_stride) {
       Float sum(0.0f);
       for (std::size_t j = 0; j < index.centre_stride; j += lanes) {
         const Float q = Float::load(scaled + j);
@@ -487,70 +581,127 @@ struct GroupSearch {
       sum.store(parts);
       for (int half = lanes / 2; half > 0; half /= 2)
         for (int i = 0; i < half; ++i) parts[i] += parts[i + half];
-      scratch.column[cell] = parts[0];
-      scratch.key[cell] = parts[0] + index.spread[cell];
+      scratch.block_distance[block] = parts[0];
     }
-    for (; cell % lanes != 0; ++cell) scratch.column[cell] = scratch.key[cell] = __builtin_nanf("");
   }
 
-  /// Visits the cells whose keys are at most `home`, or beyond it those whose bounds are above `beyond`, up
-  /// to `within`; of all of them those that are still in reach.
-  void visit_home(std::size_t query, float home) const {
-    visit_each(query, [&](const Float&, const Float& key) { return lane_bits(key <= Float(home)); });
+  /// The largest key of the query's homes, with the blocks' bounds known.
+  float home_alone(std::size_t query) const {
+    const IndexView& index = job.index;
+    if (job.plan.homes > 1) {
+      measure_all_cells(query);
+      return bound_holding(scratch.key, nullptr, index.blocks * block_cells,
+                           smaller(job.plan.homes, index.cells));
+    }
+    const float* const distance = scratch.block_distance;
+    std::size_t best = 0;
+    for (std::size_t block = 1; block < index.blocks; ++block)
+      if (distance[block] + index.block_spread[block] < distance[best] + index.block_spread[best])
+        best = block;
+    float home = least_key(query, best);
+    for (std::size_t block = 0; block < index.blocks; ++block)
+      if (block != best && distance[block] + index.block_spread[block] < home) {
+        const float least = least_key(query, block);
+        home = least < home ? least : home;
+      }
+    return home;
   }
-  void visit_away(std::size_t query, float home, float beyond, float within) const {
-    visit_each(query, [&](const Float& bound, const Float& key) {
-      return lane_bits((key > Float(home)) & (bound > Float(beyond)) & (bound <= Float(within)));
-    });
-  }
+
   template <class Chosen>
-  LANNER_INLINE void visit_each(std::size_t query, const Chosen& chosen) const {
-    scratch.active[0] = static_cast<std::uint32_t>(query);
-    for (std::size_t cell = 0; cell < job.index.cells; cell += lanes)
-      for (std::uint32_t bits = chosen(Float::load(scratch.column + cell), Float::load(scratch.key + cell));
+  LANNER_INLINE void visit_chosen(std::size_t query, std::size_t block, const Chosen& chosen) const {
+    const auto only = static_cast<std::uint32_t>(query);
+    for (std::size_t cell = block * block_cells; cell < (block + 1) * block_cells; cell += lanes)
+      for (std::uint32_t bits =
+               lane_bits(chosen(Float::load(scratch.bound + cell), Float::load(scratch.key + cell)));
            bits; bits &= bits - 1) {
         const std::size_t at = cell + static_cast<std::size_t>(__builtin_ctz(bits));
-        if (scratch.column[at] <= scratch.reach[query]) visit(at, 1);
+        if (scratch.bound[at] <= scratch.reach[query]) visit(at, &only, 1);
       }
   }
 
   /// Near cells first, in a few steps, so that the limit is low before the far ones come.
   void run_alone(std::size_t query) const {
+    const IndexView& index = job.index;
     QueryState& state = scratch.state[query];
-    measure_boxes_alone(query);
-    if (!state.bounded) return visit_home(query, infinite);
-    const std::size_t cells = (job.index.cells + lanes - 1) / lanes * lanes;
-    const float home = bound_holding(scratch.key, nullptr, cells, smaller(job.plan.homes, job.index.cells));
-    visit_home(query, home);
+    measure_blocks_alone(query);
+    const float* const distance = scratch.block_distance;
+    const float home = state.bounded ? home_alone(query) : infinite;
+    std::uint32_t* const looked_at = scratch.active;
+    for (std::size_t block = 0; block < index.blocks; ++block) {
+      looked_at[block] = distance[block] + index.block_spread[block] <= home;
+      if (!looked_at[block]) continue;
+      measure_cells(query, block);
+      visit_chosen(query, block, [&](const Float&, const Float& key) { return key <= Float(home); });
+    }
+    if (!state.bounded) return;
     if (state.count >= job.k) make_room(query, state);
     const float reach = scratch.reach[query];
+    for (std::size_t block = 0; block < index.blocks; ++block)
+      if (distance[block] <= reach) measure_cells(query, block);
     float beyond = -1;
     for (float share = 0x1p-3f; share <= 1; share *= 2) {
-      visit_away(query, home, beyond, reach * share);
-      beyond = reach * share;
+      const float within = reach * share;
+      for (std::size_t block = 0; block < index.blocks; ++block) {
+        if (!(distance[block] <= reach)) continue;
+        // Sums over lanes are other sums than chains: a home may stand in a block that was not looked at.
+        const Float visited(looked_at[block] ? home : -1);
+        visit_chosen(query, block, [&](const Float& bound, const Float& key) {
+          return (key > visited) & (bound > Float(beyond)) & (bound <= Float(within));
+        });
+      }
+      beyond = within;
+    }
+  }
+
+  // ---- queries together ----
+
+  /// Visits the cells of a block: homes, or those away from them that are in reach. A block's bound is the
+  /// same chain as its cells', over a box around theirs: never above one of them, rounded or not.
+  void visit_block(std::size_t block, bool away) const {
+    const IndexView& index = job.index;
+    const std::size_t columns = job.plan.columns;
+    const std::uint32_t cells = cells_of(block);
+    const Float spread(index.block_spread[block]);
+    std::size_t count[block_cells] = {};
+    each_query(
+        block,
+        [&](Float bound, std::size_t i) {
+          return away ? bound <= Float::load(scratch.reach + i)
+                      : bound + spread <= Float::load(scratch.home + i);
+        },
+        [&](std::size_t query) {
+          Float bound[block_registers], key[block_registers];
+          measure_cells(query, block, bound, key);
+          const Float home(scratch.home[query]), reach(scratch.reach[query]);
+          alignas(64) float bounds[block_cells];
+          std::uint32_t bits = 0;
+          for (int v = 0; v < block_registers; ++v) {
+            bound[v].store(bounds + v * lanes);
+            bits |= lane_bits(away ? (key[v] > home) & (bound[v] <= reach) : key[v] <= home) << (v * lanes);
+          }
+          for (bits &= cells; bits; bits &= bits - 1) {
+            const auto cell = static_cast<std::size_t>(__builtin_ctz(bits));
+            const std::size_t to = cell * columns + count[cell]++;
+            scratch.active[to] = static_cast<std::uint32_t>(query);
+            scratch.active_bound[to] = bounds[cell];
+          }
+        });
+    for (std::size_t cell = 0; cell < block_cells; ++cell) {
+      std::uint32_t* const active = scratch.active + cell * columns;
+      std::size_t left = 0;  // what the cells before have put out of reach is left out
+      for (std::size_t i = 0; i < count[cell]; ++i) {
+        active[left] = active[i];
+        left += scratch.active_bound[cell * columns + i] <= scratch.reach[active[i]];
+      }
+      if (left) visit(block * block_cells + cell, active, left);
     }
   }
 
   void run_together() const {
-    const IndexView& index = job.index;
-    const std::size_t columns = job.plan.columns;
-    measure_boxes();
-    for (int away = 0; away < 2; ++away)
-      for (std::size_t cell = 0; cell < index.cells; ++cell) {
-        const float* box = scratch.box_distance + cell * columns;
-        const Float spread(index.spread[cell]);
-        std::size_t count = 0;
-        for (std::size_t i = 0; i < columns; i += lanes) {
-          const Float bound = Float::load(box + i), home = Float::load(scratch.home + i);
-          const Float key = bound + spread;
-          std::uint32_t bits = away ? lane_bits((key > home) & (bound <= Float::load(scratch.reach + i)))
-                                    : lane_bits(key <= home);
-          for (; bits; bits &= bits - 1)
-            scratch.active[count++] =
-                static_cast<std::uint32_t>(i) + static_cast<std::uint32_t>(__builtin_ctz(bits));
-        }
-        if (count) visit(cell, count);
-      }
+    measure_blocks();
+    find_homes();
+    for (bool away : {false, true})
+      for (std::size_t block = 0; block < job.index.blocks; ++block) visit_block(block, away);
   }
 
   void run() const {
