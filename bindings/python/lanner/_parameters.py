@@ -129,7 +129,7 @@ pyod_names = {
     "KNN": ("nearest_neighbours", {"n_neighbors": ("k", 5, {}),
                                    "method": ("distance", "largest", {"largest": "kth", "mean": "mean"})}),
     "LOF": ("local_outlier_factor", {"n_neighbors": ("k", 20, {})}),
-    "KDE": ("kernel_density", {}),
+    "KDE": ("kernel_density", {"bandwidth": ("bandwidth", 1.0, {})}),
     "HBOS": ("histogram", {"n_bins": ("bins", 10, {})}),
     "IForest": ("isolation_forest", {"n_estimators": ("trees", 100, {})}),
     "CBLOF": ("cluster_distance", {"n_clusters": ("clusters", 8, {}), "alpha": ("alpha", 0.9, {}),

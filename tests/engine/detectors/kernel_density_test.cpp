@@ -36,12 +36,26 @@ double mean_deviation(const Table& table) {
   return total / static_cast<double>(table.width);
 }
 
+double median_distance(const Table& table) {
+  std::vector<double> distances;
+  for (std::size_t a = 0; a < table.count(); ++a)
+    for (std::size_t b = 0; b < a; ++b) {
+      double squares = 0;
+      for (std::size_t j = 0; j < table.width; ++j)
+        squares += std::pow(table.rows().row(a)[j] - table.rows().row(b)[j], 2);
+      distances.push_back(std::sqrt(squares));
+    }
+  std::sort(distances.begin(), distances.end());
+  return distances[distances.size() / 2];
+}
+
 TEST(KernelDensity, IsMinusTheLogDensity) {
   Table training = normal_rows(120, 3, 1);
   training.append(training.rows().slice(0, 10));
   const Table queries = normal_rows(30, 3, 2, 1.5);
   const double n = 130, d = 3, deviation = mean_deviation(training);
   const std::pair<std::string, double> rules[] = {
+      {"median", median_distance(training) / 2},
       {"scott", std::pow(n, -1 / (d + 4)) * deviation},
       {"silverman", std::pow(n * (d + 2) / 4, -1 / (d + 4)) * deviation},
       {"0.25", 0.25},
@@ -51,6 +65,25 @@ TEST(KernelDensity, IsMinusTheLogDensity) {
     for (std::size_t i = 0; i < found.size(); ++i)
       EXPECT_NEAR(found[i], minus_log_density(training, queries.rows().row(i), h), 2e-4) << bandwidth;
   }
+}
+
+TEST(KernelDensity, TheMedianDistanceOfManyRowsIsThatOfSome) {
+  const Table training = normal_rows(3000, 4, 8);
+  const Table query(4, {2, 0, 0, 0});
+  const double found = scores(*fitted("kernel_density", {}, training), query)[0];
+  const double h = median_distance(training) / 2;
+  const auto at = [&](double times) { return minus_log_density(training, query.rows().row(0), h * times); };
+  EXPECT_GT(found, std::min(at(0.95), at(1.05)));
+  EXPECT_LT(found, std::max(at(0.95), at(1.05)));
+}
+
+TEST(KernelDensity, WhereMostRowsAreTheSameTheirDeviationSetsTheBandwidth) {
+  Table training(2);
+  for (int i = 0; i < 40; ++i) training.append(Table(2, {1, 2}).rows());
+  training.append(normal_rows(5, 2, 9).rows());
+  const Table query(2, {0, 0});
+  EXPECT_EQ(scores(*fitted("kernel_density", {}, training), query)[0],
+            scores(*fitted("kernel_density", {{"bandwidth", "scott"}}, training), query)[0]);
 }
 
 TEST(KernelDensity, FarRowsKeepTheirOrder) {
