@@ -10,6 +10,7 @@
 
 #include "kernels/cut_forest/cut_forest_layout.hpp"
 #include "kernels/simd/lanes.hpp"
+#include "kernels/simd/sums.hpp"
 
 namespace lanner::cut_forest {
 
@@ -39,20 +40,6 @@ struct SeparationKernel {
       }
       return low + high;
     }
-  }
-
-  /// Lane r: the sum of v[r], of those 4 lanes apart first, then 2, then 1.
-  LANNER_INLINE static Eight sums_of(const Eight (&v)[together]) {
-    __m256 fours[4];
-    for (int i = 0; i < 4; ++i)
-      fours[i] = _mm256_add_ps(_mm256_permute2f128_ps(v[i].v, v[i + 4].v, 0x20),
-                               _mm256_permute2f128_ps(v[i].v, v[i + 4].v, 0x31));
-    __m256 twos[2];
-    for (int i = 0; i < 2; ++i)
-      twos[i] = _mm256_add_ps(_mm256_shuffle_ps(fours[2 * i], fours[2 * i + 1], 0x44),
-                              _mm256_shuffle_ps(fours[2 * i], fours[2 * i + 1], 0xEE));
-    return _mm256_add_ps(_mm256_shuffle_ps(twos[0], twos[1], 0x88),
-                         _mm256_shuffle_ps(twos[0], twos[1], 0xDD));
   }
 
   /// What a tree gives up to eight rows, y[r * pitch] each.
@@ -87,7 +74,7 @@ struct SeparationKernel {
           value[r] = 0;
         }
       }
-      at_node(given, chance_of(sums_of(parts), Eight::load(range)), Eight::load(value));
+      at_node(given, chance_of(simd::lane_sums(parts), Eight::load(range)), Eight::load(value));
     }
     alignas(32) float of_leaf[together];
     for (unsigned r = 0; r < together; ++r) {

@@ -165,9 +165,12 @@ plant(
 )
 plant(
     "kernels_cut_forest", "kernels/cut_forest/separation_tier.hpp",
-    ("cut_lanes", LANE, "fours[2 * i], fours[2 * i + 1], 0x44", "fours[2 * i + 1], fours[2 * i], 0x44", CUTS),
     ("cut_waiting_row", FORMULA, "          value[r] = 0;", "          value[r] = 1, range[r] = 0;", CUTS),
     ("cut_step_tie", EDGE, "own[node.feature] > node.threshold", "own[node.feature] >= node.threshold", CUTS),
+)
+plant(
+    "kernels_cut_forest", "kernels/simd/sums.hpp",
+    ("sums_lanes", LANE, "fours[i + 2], 0x4E", "fours[i + 2], 0xE4", CUTS),
 )
 plant(
     "kernels_cut_forest", "kernels/cut_forest/cut_forest_formula.hpp",
@@ -176,6 +179,30 @@ plant(
 plant(
     "kernels_cut_forest", "kernels/cut_forest/attribution.hpp",
     ("cut_base", FORMULA, "(rest - given.rest) * (node.value - centre)", "(rest - given.rest) * node.value", PARTS),
+)
+
+# --------------------------------------------------------------------------------------- oblique forest
+
+OBLIQUE_ON_GPUS = "ObliqueForestOnGpus.ScoresAreTheDefinition*"
+OBLIQUE = "*ObliqueForestOnEveryTier.ScoresAreTheDefinition*"
+
+plant(
+    "kernels_oblique_forest", "kernels/oblique_forest/walk_cuda.cu",
+    ("oblique_sum", ORDER, "(sums[0] + sums[2]) + (sums[1] + sums[3])", "(sums[0] + sums[1]) + (sums[2] + sums[3])",
+     OBLIQUE_ON_GPUS),
+    ("oblique_next_warp", EDGE, "index - own % warp_rows >= rows.count", "index >= rows.count", OBLIQUE_ON_GPUS),
+    ("oblique_last_group", EDGE, "if (place < forest.pitch)", "if (place + 8 < forest.pitch)", OBLIQUE_ON_GPUS),
+    ("oblique_beyond_seen", EDGE, "if (j >= forest.seen_count) return 0.0f;", "", OBLIQUE_ON_GPUS),
+)
+plant(
+    "kernels_oblique_forest", "kernels/oblique_forest/walk_tier.hpp",
+    ("oblique_tie", EDGE, "(sums[r] > at[r]->threshold ? 1 : 0)", "(sums[r] >= at[r]->threshold ? 1 : 0)", OBLIQUE),
+    ("oblique_levels", EDGE, "level < tree.depth", "level + 1 < tree.depth", OBLIQUE),
+    ("oblique_tail", EDGE, "if (i < pitch)", "if (i + group < pitch)", OBLIQUE),
+)
+plant(
+    "kernels_oblique_forest", "kernels/oblique_forest/attribution.hpp",
+    ("oblique_side", FORMULA, "right ? 1.0f : -1.0f", "1.0f", "*ObliqueForestOnEveryTier.AFeatureIsGivenWhatItPushes*"),
 )
 
 # ------------------------------------------------------------------------------------------------- tail

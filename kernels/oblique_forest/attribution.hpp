@@ -1,0 +1,94 @@
+// The body of attribution, as oblique_forest.hpp states it, for a class `Cuts` that says how a tier runs over
+// a cut's features. Sums over features are the same chains as a cut's, so that every tier gives the same
+// parts, though nothing rests on it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/oblique_forest/oblique_forest_layout.hpp"
+
+namespace lanner::oblique_forest {
+
+/// How far a feature pushes a row to the side where it goes: `side` is 1 for the right, -1 for the left.
+template <class F>
+LANNER_FORMULA F push_of(F y, F weight, F centre, F side) {
+  return maximum(weight * side * (y - centre), F(0.0f));
+}
+
+/// A cut of features one by one.
+struct PlainCuts {
+  struct Cut {
+    const std::uint32_t* indices;  ///< nullptr: all
+    const float *weights, *centres;
+    std::uint32_t mixed, pitch;
+    LANNER_FORMULA std::uint32_t feature(std::uint32_t i) const { return indices ? indices[i] : i; }
+  };
+  LANNER_FORMULA static float sum(const Cut& cut, const float* y) {
+    return plain_sum(y, cut.indices, cut.weights, cut.mixed);
+  }
+  LANNER_FORMULA static float pushes(const Cut& cut, const float* y, float side) {
+    float e[chains] = {};
+    for (std::uint32_t i = 0; i < cut.mixed; ++i)
+      e[i % chains] = e[i % chains] + push_of(y[cut.feature(i)], cut.weights[i], cut.centres[i], side);
+    return sum_of(e);
+  }
+  /// parts[f] += share * the push of f.
+  LANNER_FORMULA static void share(const Cut& cut, const float* y, float side, float share, float* parts) {
+    for (std::uint32_t i = 0; i < cut.mixed; ++i) {
+      float& part = parts[cut.feature(i)];
+      part = fma(share, push_of(y[cut.feature(i)], cut.weights[i], cut.centres[i], side), part);
+    }
+  }
+};
+
+/// Adds to parts [row_pitch] what a tree's steps move, and gives the leaf's ticks.
+template <class Cuts>
+LANNER_FORMULA std::int32_t attribute_tree(const ForestTables& forest, const Tree& tree, const float* y,
+                                           float* parts) {
+  constexpr float least = 1e-30f;  // a share of less would be by a quotient that overflows
+  const Node* const nodes = forest.nodes + tree.first_node;
+  const float* const expected = forest.expected + tree.first_node;
+  std::uint32_t at = 0;
+  while (nodes[at].left != at) {
+    const std::size_t first = std::size_t{tree.first_weight} + nodes[at].cut;
+    const PlainCuts::Cut cut{forest.indices ? forest.indices + first : nullptr, forest.weights + first,
+                             forest.centres + first, forest.mixed, forest.pitch};
+    const bool right = Cuts::sum(cut, y) > nodes[at].threshold;
+    const std::uint32_t next = nodes[at].left + (right ? 1u : 0u);
+    const float moved = expected[next] - expected[at], side = right ? 1.0f : -1.0f;
+    const float all = Cuts::pushes(cut, y, side);
+    if (all >= least) {
+      Cuts::share(cut, y, side, moved / all, parts);
+    } else {
+      for (std::uint32_t i = 0; i < cut.mixed; ++i)
+        parts[cut.feature(i)] = parts[cut.feature(i)] + moved / static_cast<float>(cut.mixed);
+    }
+    at = next;
+  }
+  return nodes[at].ticks;
+}
+
+template <class Cuts>
+LANNER_FORMULA void attribute_rows(const ForestTables& forest, Rows rows, float* y, MutableRows moved,
+                                   double* lengths) {
+  float* const parts = y + forest.row_pitch;
+  for (std::size_t i = 0; i < rows.count; ++i) {
+    const float* const row = rows.data + i * rows.stride;
+    standardise(forest, Rows{row, 1, rows.width, rows.stride}, y);
+    for (std::uint32_t j = 0; j < forest.row_pitch; ++j) parts[j] = 0;
+    double ticks = -unseen_of(forest, row);
+    for (std::uint32_t t = 0; t < forest.tree_count; ++t)
+      ticks += attribute_tree<Cuts>(forest, forest.trees[t], y, parts);
+    lengths[i] = ticks / forest::ticks;
+    float* const own = moved.data + i * moved.stride;
+    for (std::uint32_t j = 0; j < forest.seen_count; ++j) own[forest.seen[j].column] = parts[j];
+    for (std::uint32_t c = 0; c < forest.constant_count; ++c) {
+      const Feature& constant = forest.constants[c];
+      own[constant.column] =
+          row[constant.column] != constant.shift ? static_cast<float>(-forest.unseen / forest::ticks) : 0.0f;
+    }
+  }
+}
+
+}  // namespace lanner::oblique_forest

@@ -1,0 +1,31 @@
+// The reference: the definition as it stands.
+#include "kernels/oblique_forest/attribution.hpp"
+#include "kernels/oblique_forest/oblique_forest_layout.hpp"
+
+namespace lanner::oblique_forest {
+
+void isolation_scalar(const ForestTables& forest, Rows rows, float* y, float* scores) {
+  for (std::size_t i = 0; i < rows.count; ++i) {
+    standardise(forest, rows.slice(i, i + 1), y);
+    double ticks = 0;
+    for (std::uint32_t t = 0; t < forest.tree_count; ++t) {
+      const Tree& tree = forest.trees[t];
+      const Node* const nodes = forest.nodes + tree.first_node;
+      std::uint32_t at = 0;
+      while (nodes[at].left != at) {
+        const std::size_t first = std::size_t{tree.first_weight} + nodes[at].cut;
+        const float sum = plain_sum(y, forest.indices ? forest.indices + first : nullptr,
+                                    forest.weights + first, forest.mixed);
+        at = nodes[at].left + (sum > nodes[at].threshold ? 1u : 0u);
+      }
+      ticks += nodes[at].ticks;
+    }
+    scores[i] = score_of(forest, ticks, rows.row(i));
+  }
+}
+
+void attribution_scalar(const ForestTables& forest, Rows rows, float* y, MutableRows moved, double* lengths) {
+  attribute_rows<PlainCuts>(forest, rows, y, moved, lengths);
+}
+
+}  // namespace lanner::oblique_forest
