@@ -6,6 +6,7 @@
 #include "engine/detectors/detector.hpp"
 #include "engine/detectors/ecod/ecod.hpp"
 #include "engine/detectors/ensemble/ensemble.hpp"
+#include "engine/detectors/extended_isolation_forest/extended_isolation_forest.hpp"
 #include "engine/detectors/half_space_trees/half_space_trees.hpp"
 #include "engine/detectors/histogram/histogram.hpp"
 #include "engine/detectors/isolation_forest/isolation_forest.hpp"
@@ -32,6 +33,7 @@ std::span<const Detector> catalogue() {
       pca::detector(),
       mahalanobis::detector(),
       isolation_forest::detector(),
+      extended_isolation_forest::detector(),
       half_space_trees::detector(),
       random_cut_forest::detector(),
       autoencoder::detector(),

@@ -53,10 +53,21 @@ void check_forest(const forest::Forest& forest) {
   }
 }
 
-ForestScorer::ForestScorer(Device& device, std::shared_ptr<const forest::Forest> forest)
-    : plain_(std::move(forest)), forest_(forest::make_resident(device, *plain_)), threads_(device.threads()) {
-  for (std::size_t t = 0; t < plain_->trees(); ++t) expected_ += plain_->length[plain_->tree_begin[t]];
+double LengthScore::of(double length) const {
+  return forest::isolation_of(length, rate_);
 }
+
+double length_at_roots(std::span<const float> lengths, std::span<const std::uint32_t> tree_begin) {
+  double sum = 0;
+  for (const std::uint32_t root : tree_begin.first(tree_begin.size() - 1)) sum += lengths[root];
+  return sum;
+}
+
+ForestScorer::ForestScorer(Device& device, std::shared_ptr<const forest::Forest> forest)
+    : plain_(std::move(forest)),
+      forest_(forest::make_resident(device, *plain_)),
+      score_(plain_->rate, length_at_roots(plain_->length, plain_->tree_begin)),
+      threads_(device.threads()) {}
 
 std::size_t ForestScorer::workspace_bytes(std::size_t) const {
   return workspace_alignment +
@@ -68,14 +79,6 @@ void ForestScorer::score(Stream& stream, Rows rows, std::span<std::byte> workspa
   check_scores(rows, width(), scores);
   if (rows.count > 0)
     forest::isolation(stream, *forest_, rows, WorkspacePieces(workspace).rest(), scores.first(rows.count));
-}
-
-double ForestScorer::score_of(double length) const {
-  return forest::isolation_of(length, plain_->rate);
-}
-
-float ForestScorer::base() const {
-  return static_cast<float>(score_of(expected_));
 }
 
 void ForestScorer::contributions(Stream& stream, Rows rows, std::span<std::byte> workspace,
@@ -91,7 +94,7 @@ void ForestScorer::contributions(Stream& stream, Rows rows, std::span<std::byte>
       const Rows part = rows.slice(begin, std::min(begin + rows_together, end));
       attribute(part, moved, lengths);
       for (std::size_t i = 0; i < part.count; ++i)
-        split(moved.subspan(i * width(), width()), lengths[i], out.row(begin + i));
+        score_.split(moved.subspan(i * width(), width()), lengths[i], out.row(begin + i));
     }
   };
   stream.for_range(rows.count, rows_together, task);
@@ -132,21 +135,6 @@ void ForestScorer::attribute(Rows rows, std::span<double> moved, std::span<doubl
       lengths[i] -= forest.unseen;
     }
   }
-}
-
-void ForestScorer::split(std::span<const double> moved, double length, float* out) const {
-  const double score = score_of(length), above = length - expected_;
-  const double slope = above == 0 ? -plain_->rate * score : (score - score_of(expected_)) / above;
-  double sum = 0, sizes = 0;
-  for (const double part : moved) {
-    sum += part * slope;
-    sizes += std::fabs(part * slope);
-  }
-  // The score and the base are float32: what their rounding leaves over.
-  const double rest = static_cast<double>(static_cast<float>(score)) - static_cast<double>(base()) - sum;
-  const double spread = sizes > 0 ? rest / sizes : 0;
-  for (std::size_t j = 0; j < width(); ++j)
-    out[j] = static_cast<float>(moved[j] * slope + std::fabs(moved[j] * slope) * spread);
 }
 
 }  // namespace lanner::engine

@@ -10,10 +10,10 @@
 
 namespace lanner::oblique_forest {
 
-/// How far a feature pushes a row to the side where it goes: `side` is 1 for the right, -1 for the left.
+/// How far a feature moves a row's sum from the centre's.
 template <class F>
-LANNER_FORMULA F push_of(F y, F weight, F centre, F side) {
-  return maximum(weight * side * (y - centre), F(0.0f));
+LANNER_FORMULA F reach_of(F y, F weight, F centre) {
+  return absolute(weight * (y - centre));
 }
 
 /// A cut of features one by one.
@@ -27,17 +27,17 @@ struct PlainCuts {
   LANNER_FORMULA static float sum(const Cut& cut, const float* y) {
     return plain_sum(y, cut.indices, cut.weights, cut.mixed);
   }
-  LANNER_FORMULA static float pushes(const Cut& cut, const float* y, float side) {
+  LANNER_FORMULA static float reach(const Cut& cut, const float* y) {
     float e[chains] = {};
     for (std::uint32_t i = 0; i < cut.mixed; ++i)
-      e[i % chains] = e[i % chains] + push_of(y[cut.feature(i)], cut.weights[i], cut.centres[i], side);
+      e[i % chains] = e[i % chains] + reach_of(y[cut.feature(i)], cut.weights[i], cut.centres[i]);
     return sum_of(e);
   }
-  /// parts[f] += share * the push of f.
-  LANNER_FORMULA static void share(const Cut& cut, const float* y, float side, float share, float* parts) {
+  /// parts[f] += share * the reach of f.
+  LANNER_FORMULA static void share(const Cut& cut, const float* y, float share, float* parts) {
     for (std::uint32_t i = 0; i < cut.mixed; ++i) {
       float& part = parts[cut.feature(i)];
-      part = fma(share, push_of(y[cut.feature(i)], cut.weights[i], cut.centres[i], side), part);
+      part = fma(share, reach_of(y[cut.feature(i)], cut.weights[i], cut.centres[i]), part);
     }
   }
 };
@@ -54,12 +54,10 @@ LANNER_FORMULA std::int32_t attribute_tree(const ForestTables& forest, const Tre
     const std::size_t first = std::size_t{tree.first_weight} + nodes[at].cut;
     const PlainCuts::Cut cut{forest.indices ? forest.indices + first : nullptr, forest.weights + first,
                              forest.centres + first, forest.mixed, forest.pitch};
-    const bool right = Cuts::sum(cut, y) > nodes[at].threshold;
-    const std::uint32_t next = nodes[at].left + (right ? 1u : 0u);
-    const float moved = expected[next] - expected[at], side = right ? 1.0f : -1.0f;
-    const float all = Cuts::pushes(cut, y, side);
+    const std::uint32_t next = nodes[at].left + (Cuts::sum(cut, y) > nodes[at].threshold ? 1u : 0u);
+    const float moved = expected[next] - expected[at], all = Cuts::reach(cut, y);
     if (all >= least) {
-      Cuts::share(cut, y, side, moved / all, parts);
+      Cuts::share(cut, y, moved / all, parts);
     } else {
       for (std::uint32_t i = 0; i < cut.mixed; ++i)
         parts[cut.feature(i)] = parts[cut.feature(i)] + moved / static_cast<float>(cut.mixed);

@@ -114,10 +114,6 @@ void validate(const ObliqueForest& forest) {
     check_children(forest, forest.tree_begin[t], forest.tree_begin[t + 1]);
 }
 
-float projection(const float* y, const std::uint32_t* feature, const float* weight, std::size_t mixed) {
-  return plain_sum(y, feature, weight, mixed);
-}
-
 PackedForest pack(const ObliqueForest& forest) {
   validate(forest);
   PackedForest packed;
@@ -164,17 +160,18 @@ namespace {
 struct Kernels {
   Isolation isolation;
   Attribution attribution;
+  Projection projection;
 };
 Kernels chosen(CpuTier tier) {
   switch (tier) {
     case CpuTier::scalar:
       break;
     case CpuTier::avx2:
-      return {isolation_avx2, attribution_avx2};
+      return {isolation_avx2, attribution_avx2, projection_avx2};
     case CpuTier::avx512:
-      return {isolation_avx512, attribution_avx512};
+      return {isolation_avx512, attribution_avx512, projection_avx512};
   }
-  return {isolation_scalar, attribution_scalar};
+  return {isolation_scalar, attribution_scalar, projection_scalar};
 }
 
 class CpuForest final : public ResidentObliqueForest {
@@ -229,6 +226,10 @@ void check_rows(const ResidentObliqueForest& forest, Rows rows, std::span<const 
 }
 
 }  // namespace
+
+Projection projection(CpuTier tier) {
+  return chosen(tier).projection;
+}
 
 std::shared_ptr<const ResidentObliqueForest> make_resident(Device& device, const ObliqueForest& forest) {
   const FloatEnvironment environment;

@@ -65,9 +65,11 @@ std::size_t cuts_max(std::size_t mixed);
 /// Throws std::invalid_argument, with the reason, for what doesn't fit the description above.
 void validate(const ObliqueForest&);
 
-/// s of the definition, as every backend has it: what growing parts rows by. y: [u]; feature: [k], or
-/// nullptr.
-float projection(const float* y, const std::uint32_t* feature, const float* weight, std::size_t mixed);
+/// s of the definition, as every backend has it: what growing parts rows by. y: [u]; feature: [k], or nullptr
+/// where a cut mixes all.
+using Projection = float (*)(const float* y, const std::uint32_t* feature, const float* weight,
+                             std::size_t mixed);
+Projection projection(CpuTier);
 
 class ResidentObliqueForest {
  public:
@@ -87,11 +89,10 @@ std::shared_ptr<const ResidentObliqueForest> make_resident(Device&, const Obliqu
 void isolation(Stream&, const ResidentObliqueForest&, Rows rows, std::span<std::byte> workspace,
                std::span<float> scores);
 
-/// moved [n, width]: what each feature's part in the cuts moves the length that a row is given; lengths [n]:
-/// max-free L - unseen * m. Each step of a walk moves the length that is expected from that of the node to
-/// that of the child. That is shared out among the cut's features that push the row to the side where it
-/// goes, in proportion to |w[i] (y[f[i]] - centre[i])|; where none does, among all of them alike. What an
-/// unseen value takes off falls to its feature. cpu backend only.
+/// lengths [n]: L - unseen * m. moved [n, width]: how far each feature moves that from the sum of the lengths
+/// that the trees' roots expect. Each step of a walk moves what is expected from the node's length to the
+/// child's, which is shared out among the cut's features in proportion to |w[i] (y[f[i]] - centre[i])|, or
+/// alike where all of these are 0. What an unseen value takes off falls to its feature. cpu backend only.
 void attribution(Stream&, const ResidentObliqueForest&, Rows rows, std::span<std::byte> workspace,
                  MutableRows moved, std::span<double> lengths);
 

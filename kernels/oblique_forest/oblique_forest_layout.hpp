@@ -165,6 +165,10 @@ LANNER_FORMULA float plain_sum(const float* y, const std::uint32_t* indices, con
   return sum_of(e);
 }
 
+float projection_scalar(const float* y, const std::uint32_t* feature, const float* weight, std::size_t mixed);
+float projection_avx2(const float* y, const std::uint32_t* feature, const float* weight, std::size_t mixed);
+float projection_avx512(const float* y, const std::uint32_t* feature, const float* weight, std::size_t mixed);
+
 /// Scores of all rows given. y: [block_rows(row_pitch), row_pitch], for the kernel's own use, on a multiple
 /// of 64.
 using Isolation = void (*)(const ForestTables&, Rows rows, float* y, float* scores);

@@ -6,6 +6,10 @@ void isolation_avx2(const ForestTables& forest, Rows rows, float* y, float* scor
   WalkKernel<simd::Avx2>::isolation(forest, rows, y, scores);
 }
 
+float projection_avx2(const float* y, const std::uint32_t* feature, const float* weight, std::size_t mixed) {
+  return WalkKernel<simd::Avx2>::projection(y, feature, weight, mixed);
+}
+
 void attribution_avx2(const ForestTables& forest, Rows rows, float* y, MutableRows moved, double* lengths) {
   attribute_rows<WalkKernel<simd::Avx2>>(forest, rows, y, moved, lengths);
 }

@@ -24,6 +24,11 @@ void isolation_scalar(const ForestTables& forest, Rows rows, float* y, float* sc
   }
 }
 
+float projection_scalar(const float* y, const std::uint32_t* feature, const float* weight,
+                        std::size_t mixed) {
+  return plain_sum(y, feature, weight, mixed);
+}
+
 void attribution_scalar(const ForestTables& forest, Rows rows, float* y, MutableRows moved, double* lengths) {
   attribute_rows<PlainCuts>(forest, rows, y, moved, lengths);
 }

@@ -141,6 +141,24 @@ struct WalkKernel {
     }
   }
 
+  /// Of weights that stand apart, not in groups.
+  LANNER_INLINE static float projection(const float* y, const std::uint32_t* feature, const float* weight,
+                                        std::size_t mixed) {
+    alignas(64) float e[chains] = {};
+    std::size_t i = 0;
+    if (!feature) {
+      Eight low(0.0f), high(0.0f);
+      for (; i + chains <= mixed; i += chains) {
+        low = fma(Eight::load(weight + i), Eight::load(y + i), low);
+        high = fma(Eight::load(weight + i + group), Eight::load(y + i + group), high);
+      }
+      low.store(e);
+      high.store(e + group);
+    }
+    for (; i < mixed; ++i) e[i % chains] = fma(weight[i], y[feature ? feature[i] : i], e[i % chains]);
+    return oblique_forest::sum_of(e);
+  }
+
   // For attribution: see PlainCuts, which serves cuts of some features.
   using Cut = PlainCuts::Cut;
   LANNER_INLINE static float sum_of_lanes(Eight sums) {
@@ -152,23 +170,22 @@ struct WalkKernel {
     if (cut.indices) return PlainCuts::sum(cut, y);
     return sum_of_lanes(chains_of<true>(y, nullptr, cut.weights, cut.pitch));
   }
-  LANNER_INLINE static Eight push_at(const Cut& cut, const float* y, float side, unsigned i) {
-    return push_of(Eight::load(y + i), Eight::load(cut.weights + i), Eight::load(cut.centres + i),
-                   Eight(side));
+  LANNER_INLINE static Eight reach_at(const Cut& cut, const float* y, unsigned i) {
+    return reach_of(Eight::load(y + i), Eight::load(cut.weights + i), Eight::load(cut.centres + i));
   }
-  LANNER_INLINE static float pushes(const Cut& cut, const float* y, float side) {
-    if (cut.indices) return PlainCuts::pushes(cut, y, side);
+  LANNER_INLINE static float reach(const Cut& cut, const float* y) {
+    if (cut.indices) return PlainCuts::reach(cut, y);
     Eight low(0.0f), high(0.0f);
     for (unsigned i = 0; i < cut.pitch; i += chains) {
-      low = low + push_at(cut, y, side, i);
-      if (i + group < cut.pitch) high = high + push_at(cut, y, side, i + group);
+      low = low + reach_at(cut, y, i);
+      if (i + group < cut.pitch) high = high + reach_at(cut, y, i + group);
     }
     return sum_of_lanes(low + high);
   }
-  LANNER_INLINE static void share(const Cut& cut, const float* y, float side, float share, float* parts) {
-    if (cut.indices) return PlainCuts::share(cut, y, side, share, parts);
+  LANNER_INLINE static void share(const Cut& cut, const float* y, float share, float* parts) {
+    if (cut.indices) return PlainCuts::share(cut, y, share, parts);
     for (unsigned i = 0; i < cut.pitch; i += group)
-      fma(Eight(share), push_at(cut, y, side, i), Eight::load(parts + i)).store(parts + i);
+      fma(Eight(share), reach_at(cut, y, i), Eight::load(parts + i)).store(parts + i);
   }
 };
 

@@ -202,7 +202,8 @@ plant(
 )
 plant(
     "kernels_oblique_forest", "kernels/oblique_forest/attribution.hpp",
-    ("oblique_side", FORMULA, "right ? 1.0f : -1.0f", "1.0f", "*ObliqueForestOnEveryTier.AFeatureIsGivenWhatItPushes*"),
+    ("oblique_reach", FORMULA, "absolute(weight * (y - centre))", "absolute(weight * y)",
+     "*ObliqueForestOnEveryTier.AFeatureIsGiven*"),
 )
 
 # ------------------------------------------------------------------------------------------------- tail

@@ -55,7 +55,7 @@ void append_tree(oblique_forest::ObliqueForest& forest, std::mt19937& random) {
     if (mixed < width) forest.feature.insert(forest.feature.end(), own.begin(), own.end());
     forest.weight.insert(forest.weight.end(), weight.begin(), weight.end());
     const auto sum = [&](const float* y) {
-      return oblique_forest::projection(y, own.data(), weight.data(), mixed);
+      return oblique_forest::projection(CpuTier::scalar)(y, own.data(), weight.data(), mixed);
     };
     forest.threshold.push_back(sum(point.data()));
     Branch left{{}, here.depth + 1}, right = left;

@@ -136,10 +136,16 @@ double expected_length(std::size_t n) {
   return 2 * (log(rows - 1) + 0.5772156649) - 2 * (rows - 1) / rows;
 }
 
+Scale scale_of(std::size_t trees, std::size_t width, std::size_t samples) {
+  const double whole = static_cast<double>(trees) * expected_length(samples);
+  return {0x1.62e42fefa39efp-1 / whole,  // ln 2
+          round_even(whole / static_cast<double>(width) * forest::ticks) / forest::ticks};
+}
+
 void set_scale(forest::Forest& forest, std::size_t samples) {
-  const double whole = static_cast<double>(forest.trees()) * expected_length(samples);
-  forest.rate = 0x1.62e42fefa39efp-1 / whole;  // ln 2
-  forest.unseen = round_even(whole / static_cast<double>(forest.width) * forest::ticks) / forest::ticks;
+  const Scale scale = scale_of(forest.trees(), forest.width, samples);
+  forest.rate = scale.rate;
+  forest.unseen = scale.unseen;
 }
 
 Grown grow(Device& device, Rows rows, const Growing& growing, const Progress& progress) {

@@ -44,6 +44,11 @@ struct Grown {
 /// On the device's threads; the same forest whatever their number. Rows: at least one, finite.
 Grown grow(Device&, Rows rows, const Growing&, const Progress&);
 
+/// What makes a sum of lengths a score, and what an unseen value takes off it, as stated above.
+struct Scale {
+  double rate, unseen;
+};
+Scale scale_of(std::size_t trees, std::size_t width, std::size_t samples);
 /// Sets rate and unseen from the numbers of trees, samples and features.
 void set_scale(forest::Forest&, std::size_t samples);
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/detectors/binned_penalties.hpp"
+#include "engine/detectors/normal_numbers.hpp"
 #include "engine/detectors/references.hpp"
 #include "engine/detectors/standardisation.hpp"
 #include "kernels/arithmetic/elementary.hpp"
@@ -16,24 +17,6 @@ namespace lanner::engine::loda {
 namespace {
 
 constexpr float limit = 1e9f;  // deviations
-
-// Marsaglia & Bray's polar method: nothing but a logarithm of our own and a root.
-class Normal {
- public:
-  explicit Normal(mlp::Random& random) : random_(random) {}
-  float next() {
-    double x = 0, y = 0, s = 0;
-    do {
-      x = random_.symmetric();
-      y = random_.symmetric();
-      s = x * x + y * y;
-    } while (!(s > 0) || s >= 1);
-    return static_cast<float>(x * std::sqrt(-2 * log(s) / s));
-  }
-
- private:
-  mlp::Random& random_;
-};
 
 mlp::Network drawn_projections(Rows rows, const Projecting& projecting) {
   const std::vector<std::size_t> constants = constant_features(rows);
@@ -47,7 +30,7 @@ mlp::Network drawn_projections(Rows rows, const Projecting& projecting) {
   layer.weight.resize(layer.outputs * layer.inputs);
   layer.bias.resize(layer.outputs);
   mlp::Random random(projecting.seed);
-  Normal normal(random);
+  NormalNumbers normal(random);
   for (std::size_t p = 0; p < random_ones; ++p)
     for (std::size_t u = 0; u < used; ++u) {
       std::swap(varying[u], varying[u + random.below(varying.size() - u)]);

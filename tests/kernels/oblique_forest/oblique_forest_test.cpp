@@ -270,7 +270,7 @@ TEST_P(ObliqueForestOnEveryTier, WhatFeaturesMoveAddsUpToTheLengthLessTheRoots) 
   }
 }
 
-TEST_P(ObliqueForestOnEveryTier, AFeatureIsGivenWhatItPushes) {
+TEST_P(ObliqueForestOnEveryTier, AFeatureIsGivenItsShareOfWhatACutMoves) {
   // One cut, 2 y0 - y1 + 4 y2 <= 1, of a tree whose root expects 3; left gives 2, right 7. Column 1 is
   // constant.
   ObliqueForest one;
@@ -287,30 +287,17 @@ TEST_P(ObliqueForestOnEveryTier, AFeatureIsGivenWhatItPushes) {
   one.unseen = 0.5;
   const auto device = Device::cpu({GetParam(), 1});
   const std::vector<float> rows = {
-      3,  5, 2, 0,   // 4: right, which y0 pushes by 6, y2 (of cut feature 1) against by 1, y3 against by 2
-      3,  5, 0, 1,   // right, pushed by 6, 1 and 2
-      -1, 6, 1, 0,   // -3: left, by 2 and 2; column 1 takes 0.5 off
-      0,  5, 1, 0.5  // 1: left, and nothing pushes
+      3,  5, 2, 0,    // 4: right, which the three move by 6, -1 and -2
+      3,  5, 0, 1,    // 10: right, by 6, 1 and 2
+      -1, 6, 1, 0,    // -3: left, by -2, 0 and -2; column 1 takes 0.5 off
+      0,  5, 1, 0.5f  // 1: left, and nothing moves
   };
   const Attributed a = attributed(*device, one, {rows.data(), 4, 4, 4});
   EXPECT_EQ(a.lengths, (std::vector<double>{7, 7, 1.5, 2}));
   const float third = -1.0f / 3;
-  const std::vector<float> want = {4,
-                                   0,
-                                   0,
-                                   0,  //
-                                   4 * 6.0f / 9,
-                                   0,
-                                   4 * 1.0f / 9,
-                                   4 * 2.0f / 9,
-                                   -0.5f,
-                                   -0.5f,
-                                   0,
-                                   -0.5f,
-                                   third,
-                                   0,
-                                   third,
-                                   third};
+  const float ninth = 4.0f / 9;
+  const std::vector<float> want = {6 * ninth, 0,     ninth, 2 * ninth, 6 * ninth, 0, ninth, 2 * ninth,
+                                   -0.5f,     -0.5f, 0,     -0.5f,     third,     0, third, third};
   for (std::size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(a.moved[i], want[i], 1e-6f) << i;
   // The same of some features, listed.
   ObliqueForest some = one;
@@ -331,15 +318,20 @@ TEST_P(ObliqueForestOnEveryTier, NoRowsAreNoWork) {
   EXPECT_NO_THROW(isolation(stream, *resident, {nullptr, 0, 3, 3}, {}, {}));
 }
 
-TEST(ObliqueForest, GrowingPartsRowsBySumsOfTheSameBits) {
+TEST_P(ObliqueForestOnEveryTier, GrowingPartsRowsBySumsOfTheSameBits) {
   std::mt19937 random(45);
-  const Drawn d = drawn({20, 0, 18}, 6, 30, 20, random);
-  for (std::size_t cut = 0; cut < d.forest.cuts(); ++cut)
-    for (std::size_t i = 0; i < d.rows.count; ++i) {
-      const std::vector<float> y = standardised(d.forest, d.rows.row(i));
-      ASSERT_EQ(projection(y.data(), &d.forest.feature[cut * 18], &d.forest.weight[cut * 18], 18),
-                sum_of(y, d.forest, cut));
-    }
+  for (const Shape shape : shapes()) {
+    SCOPED_TRACE(text(shape));
+    const Drawn d = drawn(shape, 6, 30, shape.width, random);
+    const ObliqueForest& f = d.forest;
+    for (std::size_t cut = 0; cut < f.cuts(); ++cut)
+      for (std::size_t i = 0; i < d.rows.count; ++i) {
+        const std::vector<float> y = standardised(f, d.rows.row(i));
+        ASSERT_EQ(projection(GetParam())(y.data(), f.feature.empty() ? nullptr : &f.feature[cut * f.mixed],
+                                         &f.weight[cut * f.mixed], f.mixed),
+                  sum_of(y, f, cut));
+      }
+  }
 }
 
 TEST(ObliqueForest, WhatDoesNotFitIsRefused) {
