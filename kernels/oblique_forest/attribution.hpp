@@ -47,15 +47,13 @@ template <class Cuts>
 LANNER_FORMULA std::int32_t attribute_tree(const ForestTables& forest, const Tree& tree, const float* y,
                                            float* parts) {
   constexpr float least = 1e-30f;  // a share of less would be by a quotient that overflows
-  const Node* const nodes = forest.nodes + tree.first_node;
-  const float* const expected = forest.expected + tree.first_node;
-  std::uint32_t at = 0;
-  while (nodes[at].left != at) {
-    const std::size_t first = std::size_t{tree.first_weight} + nodes[at].cut;
-    const PlainCuts::Cut cut{forest.indices ? forest.indices + first : nullptr, forest.weights + first,
-                             forest.centres + first, forest.mixed, forest.pitch};
-    const std::uint32_t next = nodes[at].left + (Cuts::sum(cut, y) > nodes[at].threshold ? 1u : 0u);
-    const float moved = expected[next] - expected[at], all = Cuts::reach(cut, y);
+  std::uint32_t at = tree.root;
+  while (forest.nodes[at].left != at) {
+    const Node& node = forest.nodes[at];
+    const PlainCuts::Cut cut{forest.indices ? forest.indices + node.cut : nullptr, forest.weights + node.cut,
+                             forest.centres + node.cut, forest.mixed, forest.pitch};
+    const std::uint32_t next = node.left + (Cuts::sum(cut, y) > node.threshold ? 1u : 0u);
+    const float moved = forest.expected[next] - forest.expected[at], all = Cuts::reach(cut, y);
     if (all >= least) {
       Cuts::share(cut, y, moved / all, parts);
     } else {
@@ -64,7 +62,7 @@ LANNER_FORMULA std::int32_t attribute_tree(const ForestTables& forest, const Tre
     }
     at = next;
   }
-  return nodes[at].ticks;
+  return forest.nodes[at].ticks;
 }
 
 template <class Cuts>

@@ -90,10 +90,9 @@ void check_children(const ObliqueForest& forest, std::size_t begin, std::size_t 
   if (children + 1 != count) refuse("a tree has nodes without a parent");
 }
 
-// Each cut's values in groups of 8.
 template <class T>
-std::vector<T> padded(const std::vector<T>& values, std::size_t mixed) {
-  const std::size_t pitch = pitch_of(mixed), count = mixed == 0 ? 0 : values.size() / mixed;
+std::vector<T> padded(const std::vector<T>& values, std::size_t mixed, std::size_t pitch) {
+  const std::size_t count = mixed == 0 ? 0 : values.size() / mixed;
   std::vector<T> all(count * pitch);
   for (std::size_t i = 0; i < count; ++i)
     std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(i * mixed), mixed,
@@ -119,9 +118,10 @@ PackedForest pack(const ObliqueForest& forest) {
   PackedForest packed;
   packed.width = forest.width;
   packed.mixed = forest.mixed;
-  packed.weights = padded(forest.weight, forest.mixed);
-  packed.centres = padded(forest.centre, forest.mixed);
-  packed.indices = padded(forest.feature, forest.mixed);
+  packed.pitch = cut_pitch(forest.mixed, !forest.feature.empty());
+  packed.weights = padded(forest.weight, forest.mixed, packed.pitch);
+  packed.centres = padded(forest.centre, forest.mixed, packed.pitch);
+  packed.indices = padded(forest.feature, forest.mixed, packed.pitch);
   packed.expected = forest.length;
   packed.limit = forest.input.limit;
   packed.unseen = forest.unseen * forest::ticks;
@@ -130,22 +130,22 @@ PackedForest pack(const ObliqueForest& forest) {
     const bool seen = std::binary_search(forest.seen.begin(), forest.seen.end(), j);
     (seen ? packed.seen : packed.constants).push_back({j, forest.input.shift[j], forest.input.scale[j]});
   }
-  const auto pitch = static_cast<std::uint32_t>(pitch_of(forest.mixed));
+  const auto pitch = static_cast<std::uint32_t>(packed.pitch);
   std::uint32_t cuts = 0;
   std::vector<std::uint32_t> depth;
   for (std::size_t t = 0; t < forest.trees(); ++t) {
     const std::uint32_t begin = forest.tree_begin[t], count = forest.tree_begin[t + 1] - begin;
-    Tree tree{begin, cuts * pitch, 0};
+    Tree tree{begin, 0};
     depth.assign(count, 0);
     for (std::uint32_t i = 0; i < count; ++i) {
       const std::uint32_t left = forest.left[begin + i];
       if (left == 0) {
         packed.nodes.push_back(
-            {std::numeric_limits<float>::infinity(), i, 0,
+            {std::numeric_limits<float>::infinity(), begin + i, 0,
              static_cast<std::int32_t>(static_cast<double>(forest.length[begin + i]) * forest::ticks)});
         tree.depth = std::max(tree.depth, depth[i]);
       } else {
-        packed.nodes.push_back({forest.threshold[cuts], left, cuts * pitch - tree.first_weight, 0});
+        packed.nodes.push_back({forest.threshold[cuts], begin + left, cuts * pitch, 0});
         depth[left] = depth[left + 1] = depth[i] + 1;
         ++cuts;
       }

@@ -1,5 +1,6 @@
 // A forest as every backend keeps it. A cut's weights are in groups of 8 floats, what is beyond k being zero,
-// which adds nothing to a chain; so are rows, once they are standardised.
+// which adds nothing to a chain; so are rows, once they are standardised. Only a few weights of listed
+// features stand as they are.
 #pragma once
 
 #include <cstddef>
@@ -21,18 +22,22 @@ inline constexpr unsigned group = 8;
 LANNER_FORMULA std::size_t pitch_of(std::size_t floats) {
   return (floats + group - 1) / group * group;
 }
+/// Of a cut's weights. listed: not all that cuts see.
+LANNER_FORMULA std::size_t cut_pitch(std::size_t mixed, bool listed) {
+  return listed && mixed <= group ? mixed : pitch_of(mixed);
+}
 
-/// A leaf's threshold is infinity, its left child itself and its cut any, so that a row that is there stays.
+/// Numbers are of all trees' nodes and weights. A leaf's threshold is infinity, its left child itself and its
+/// cut any, so that a row that is there stays.
 struct Node {
   float threshold;
   std::uint32_t left;
-  std::uint32_t cut;   ///< where its weights begin, among its tree's
+  std::uint32_t cut;   ///< where its weights, centres and indices begin
   std::int32_t ticks;  ///< of a leaf its length
 };
 struct Tree {
-  std::uint32_t first_node;
-  std::uint32_t first_weight;  ///< likewise of centres and indices
-  std::uint32_t depth;         ///< of its deepest leaf; the root's is 0
+  std::uint32_t root;
+  std::uint32_t depth;  ///< of its deepest leaf; the root's is 0
 };
 /// A feature that cuts see, or one that they don't: then the shift is its value.
 struct Feature {
@@ -42,7 +47,7 @@ struct Feature {
 
 /// Made on the host.
 struct PackedForest {
-  std::size_t width = 0, mixed = 0;
+  std::size_t width = 0, mixed = 0, pitch = 0;
   std::vector<Tree> trees;
   std::vector<Node> nodes;
   std::vector<float> expected;         ///< [nodes]
@@ -85,6 +90,7 @@ class ResidentArrays {
         seen_(resident_copy(device, packed.seen)),
         constants_(resident_copy(device, packed.constants)),
         mixed_(packed.mixed),
+        pitch_(packed.pitch),
         limit_(packed.limit),
         unseen_(packed.unseen),
         rate_(packed.rate) {
@@ -106,7 +112,7 @@ class ResidentArrays {
             static_cast<std::uint32_t>(seen_.size()),
             static_cast<std::uint32_t>(constants_.size()),
             static_cast<std::uint32_t>(mixed_),
-            static_cast<std::uint32_t>(pitch_of(mixed_)),
+            static_cast<std::uint32_t>(pitch_),
             static_cast<std::uint32_t>(pitch_of(seen_.size())),
             limit_,
             unseen_,
@@ -119,7 +125,7 @@ class ResidentArrays {
   Array<float> expected_, weights_, centres_;
   Array<std::uint32_t> indices_;
   Array<Feature> seen_, constants_;
-  std::size_t mixed_;
+  std::size_t mixed_, pitch_;
   float limit_;
   double unseen_, rate_;
 };

@@ -55,32 +55,30 @@ __global__ void __launch_bounds__(threads) descend(ForestTables forest, Rows row
     for (unsigned j = lane; j < forest.row_pitch; j += lanes) kept[j] = standardised(j);
     __syncwarp();  // the row is there
   }
-  const auto value = [&](std::size_t i, unsigned place) {
+  const auto value = [&](unsigned i, unsigned place) {
     const unsigned j = forest.indices ? forest.indices[i] : place;
     return in_shared ? kept[j] : standardised(j);
   };
 
   long long ticks = 0;
   for (unsigned t = 0; t < forest.tree_count; ++t) {
-    const Tree tree = forest.trees[t];
-    Node node = forest.nodes[tree.first_node];
-    unsigned at = 0;
+    unsigned at = forest.trees[t].root;
+    Node node = forest.nodes[at];
     while (__any_sync(everyone, node.left != at)) {
-      const std::size_t first = std::size_t{tree.first_weight} + node.cut;
       float sums[chains / lanes] = {};
       for (unsigned i = lane; i < forest.pitch; i += chains) {
 #pragma unroll
         for (unsigned c = 0; c < chains / lanes; ++c) {
           const unsigned place = i + c * lanes;
           if (place < forest.pitch)
-            sums[c] = fma(forest.weights[first + place], value(first + place, place), sums[c]);
+            sums[c] = fma(forest.weights[node.cut + place], value(node.cut + place, place), sums[c]);
         }
       }
       float sum = (sums[0] + sums[2]) + (sums[1] + sums[3]);
       sum = sum + __shfl_xor_sync(everyone, sum, 2, lanes);
       sum = sum + __shfl_xor_sync(everyone, sum, 1, lanes);
       at = node.left + (sum > node.threshold ? 1u : 0u);
-      node = forest.nodes[tree.first_node + at];
+      node = forest.nodes[at];
     }
     ticks += node.ticks;
   }

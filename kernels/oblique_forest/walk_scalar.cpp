@@ -9,16 +9,14 @@ void isolation_scalar(const ForestTables& forest, Rows rows, float* y, float* sc
     standardise(forest, rows.slice(i, i + 1), y);
     double ticks = 0;
     for (std::uint32_t t = 0; t < forest.tree_count; ++t) {
-      const Tree& tree = forest.trees[t];
-      const Node* const nodes = forest.nodes + tree.first_node;
-      std::uint32_t at = 0;
-      while (nodes[at].left != at) {
-        const std::size_t first = std::size_t{tree.first_weight} + nodes[at].cut;
-        const float sum = plain_sum(y, forest.indices ? forest.indices + first : nullptr,
-                                    forest.weights + first, forest.mixed);
-        at = nodes[at].left + (sum > nodes[at].threshold ? 1u : 0u);
+      std::uint32_t at = forest.trees[t].root;
+      while (forest.nodes[at].left != at) {
+        const Node& node = forest.nodes[at];
+        const float sum = plain_sum(y, forest.indices ? forest.indices + node.cut : nullptr,
+                                    forest.weights + node.cut, forest.mixed);
+        at = node.left + (sum > node.threshold ? 1u : 0u);
       }
-      ticks += nodes[at].ticks;
+      ticks += forest.nodes[at].ticks;
     }
     scores[i] = score_of(forest, ticks, rows.row(i));
   }

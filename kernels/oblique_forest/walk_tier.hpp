@@ -82,60 +82,145 @@ struct WalkKernel {
     return low + high;
   }
 
-  /// Adds to ticks what a tree gives `together` rows.
-  template <bool all>
-  LANNER_INLINE static void walk_tree(const ForestTables& forest, const Tree& tree, unsigned pitch,
-                                      const float* y, std::int64_t* ticks) {
-    const Node* const nodes = forest.nodes + tree.first_node;
-    const float* const weights = forest.weights + tree.first_weight;
-    const std::uint32_t* const indices = all ? nullptr : forest.indices + tree.first_weight;
-    const Node* at[together];
-    for (unsigned r = 0; r < together; ++r) at[r] = nodes;
-    for (std::uint32_t level = 0; level < tree.depth; ++level) {
-      alignas(32) float sums[together];
+  /// The sum of a cut of a few features, up to half of `chains`, none of which shares a chain: lanes don't
+  /// pay.
+  template <unsigned mixed>
+  LANNER_INLINE static float few_sum(const float* y, const std::uint32_t* indices, const float* weights) {
+    float e[mixed];
+    for (unsigned i = 0; i < mixed; ++i) e[i] = fma(weights[i], y[indices[i]], 0.0f);
+    for (unsigned half = chains / 4; half > 0; half /= 2)
+      for (unsigned c = 0; c < half; ++c)
+        if (c + half < mixed) e[c] = e[c] + e[c + half];
+    return e[0];
+  }
+
+  /// Moves walkers one level down. y_of(r): the row of a walker.
+  template <class Cuts, class RowOf>
+  LANNER_INLINE static void step(const ForestTables& forest, const Cuts& cuts, const Node* (&at)[together],
+                                 const RowOf& y_of) {
+    alignas(32) float sums[together];
+    if constexpr (Cuts::few) {
+#pragma GCC unroll 16
+      for (unsigned r = 0; r < together; ++r)
+        sums[r] = few_sum<Cuts::size>(y_of(r), forest.indices + at[r]->cut, forest.weights + at[r]->cut);
+    } else {
       for (unsigned part = 0; part < together; part += group) {
         Eight parts[group];
 #pragma GCC unroll 8
         for (unsigned r = 0; r < group; ++r) {
           const std::size_t cut = at[part + r]->cut;
-          parts[r] = chains_of<all>(y + (part + r) * forest.row_pitch, all ? nullptr : indices + cut,
-                                    weights + cut, pitch);
+          parts[r] = chains_of<Cuts::all>(y_of(part + r), Cuts::all ? nullptr : forest.indices + cut,
+                                          forest.weights + cut, cuts.size);
         }
         simd::lane_sums(parts).store(sums + part);
       }
-#pragma GCC unroll 16
-      for (unsigned r = 0; r < together; ++r)
-        at[r] = nodes + at[r]->left + (sums[r] > at[r]->threshold ? 1 : 0);
     }
-    for (unsigned r = 0; r < together; ++r) ticks[r] += at[r]->ticks;
+#pragma GCC unroll 16
+    for (unsigned r = 0; r < together; ++r)
+      at[r] = forest.nodes + at[r]->left + (sums[r] > at[r]->threshold ? 1 : 0);
   }
 
-  template <bool all>
-  LANNER_INLINE static void walk_trees(const ForestTables& forest, unsigned pitch, const float* y,
-                                       std::size_t count, std::int64_t* ticks) {
-    for (std::uint32_t t = 0; t < forest.tree_count; ++t)
-      for (std::size_t r = 0; r < count; r += together)
-        walk_tree<all>(forest, forest.trees[t], pitch, y + r * forest.row_pitch, ticks + r);
+  /// Adds to ticks [count] what the trees give the rows y [count, row_pitch]: so many rows down a tree at
+  /// once, and of what is left each row down so many trees.
+  template <class Cuts>
+  LANNER_INLINE static void walk(const ForestTables& forest, const Cuts& cuts, const float* y,
+                                 std::size_t count, std::int64_t* ticks) {
+    const Node* at[together];
+    const std::size_t whole = count / together * together;
+    for (std::uint32_t t = 0; t < forest.tree_count; ++t) {
+      const Tree tree = forest.trees[t];
+      for (std::size_t first = 0; first < whole; first += together) {
+        const float* const rows = y + first * forest.row_pitch;
+        for (unsigned r = 0; r < together; ++r) at[r] = forest.nodes + tree.root;
+        for (std::uint32_t level = 0; level < tree.depth; ++level)
+          step(forest, cuts, at, [&](unsigned r) { return rows + r * forest.row_pitch; });
+        for (unsigned r = 0; r < together; ++r) ticks[first + r] += at[r]->ticks;
+      }
+    }
+    for (std::size_t i = whole; i < count; ++i) {
+      const float* const row = y + i * forest.row_pitch;
+      for (std::uint32_t t = 0; t < forest.tree_count; t += together) {
+        const std::uint32_t trees = forest.tree_count - t < together ? forest.tree_count - t : together;
+        std::uint32_t depth = 0;
+        for (unsigned r = 0; r < together; ++r) {
+          const Tree tree = forest.trees[r < trees ? t + r : t];
+          at[r] = forest.nodes + tree.root;
+          depth = tree.depth > depth ? tree.depth : depth;
+        }
+        for (std::uint32_t level = 0; level < depth; ++level)
+          step(forest, cuts, at, [&](unsigned) { return row; });
+        for (unsigned r = 0; r < trees; ++r) ticks[i] += at[r]->ticks;
+      }
+    }
+  }
+
+  /// Cuts that mix all features, some, or a few; size: the pitch, or their number. Common pitches stand
+  /// in the code, whose loops over features are then none.
+  template <unsigned pitch>
+  struct AllOf {
+    static constexpr bool all = true, few = false;
+    static constexpr unsigned size = pitch;
+  };
+  struct All {
+    static constexpr bool all = true, few = false;
+    unsigned size;
+  };
+  struct Some {
+    static constexpr bool all = false, few = false;
+    unsigned size;
+  };
+  template <unsigned mixed>
+  struct FewOf {
+    static constexpr bool all = false, few = true;
+    static constexpr unsigned size = mixed;
+  };
+
+  LANNER_INLINE static void walk_chosen(const ForestTables& forest, const float* y, std::size_t count,
+                                        std::int64_t* ticks) {
+    if (!forest.indices) {
+      switch (forest.pitch) {
+        case group:
+          return walk(forest, AllOf<group>{}, y, count, ticks);
+        case 2 * group:
+          return walk(forest, AllOf<2 * group>{}, y, count, ticks);
+        case 3 * group:
+          return walk(forest, AllOf<3 * group>{}, y, count, ticks);
+        case 4 * group:
+          return walk(forest, AllOf<4 * group>{}, y, count, ticks);
+        default:
+          return walk(forest, All{forest.pitch}, y, count, ticks);
+      }
+    }
+    switch (forest.mixed) {
+      case 1:
+        return walk(forest, FewOf<1>{}, y, count, ticks);
+      case 2:
+        return walk(forest, FewOf<2>{}, y, count, ticks);
+      case 3:
+        return walk(forest, FewOf<3>{}, y, count, ticks);
+      case 4:
+        return walk(forest, FewOf<4>{}, y, count, ticks);
+      case 5:
+        return walk(forest, FewOf<5>{}, y, count, ticks);
+      case 6:
+        return walk(forest, FewOf<6>{}, y, count, ticks);
+      case 7:
+        return walk(forest, FewOf<7>{}, y, count, ticks);
+      case 8:
+        return walk(forest, FewOf<8>{}, y, count, ticks);
+      default:
+        return walk(forest, Some{forest.pitch}, y, count, ticks);
+    }
   }
 
   LANNER_INLINE static void isolation(const ForestTables& forest, Rows rows, float* y, float* scores) {
     const std::size_t block = block_rows(forest.row_pitch);
     for (std::size_t begin = 0; begin < rows.count; begin += block) {
       const std::size_t count = rows.count - begin < block ? rows.count - begin : block;
-      const std::size_t whole = (count + together - 1) / together * together;
       const Rows part{rows.data + begin * rows.stride, count, rows.width, rows.stride};
       standardise(forest, part, y);
-      for (std::size_t i = count * forest.row_pitch; i < whole * forest.row_pitch; ++i) y[i] = 0;
       std::int64_t ticks[block_rows_max] = {};
-      if (forest.indices) {
-        walk_trees<false>(forest, forest.pitch, y, count, ticks);
-      } else if (forest.pitch == group) {
-        walk_trees<true>(forest, group, y, count, ticks);
-      } else if (forest.pitch == 4 * group) {
-        walk_trees<true>(forest, 4 * group, y, count, ticks);
-      } else {
-        walk_trees<true>(forest, forest.pitch, y, count, ticks);
-      }
+      walk_chosen(forest, y, count, ticks);
       for (std::size_t r = 0; r < count; ++r)
         scores[begin + r] = score_of(forest, static_cast<double>(ticks[r]), part.data + r * rows.stride);
     }

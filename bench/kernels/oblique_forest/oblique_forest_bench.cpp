@@ -112,7 +112,7 @@ int main(int argc, char** argv) {
     auto* bench = benchmark::RegisterBenchmark(title.c_str(), rows, tier);
     bench->ArgNames({"width", "mixed", "rows"});
     for (const std::int64_t width : {8, 32, 128}) bench->Args({width, width, 1024});
-    for (const std::int64_t mixed : {1, 2, 8}) bench->Args({32, mixed, 1024});
+    for (const std::int64_t mixed : {1, 2, 8, 16}) bench->Args({32, mixed, 1024});
     for (const std::int64_t count : {1, 16}) bench->Args({8, 8, count});
     bench->Args({32, 32, 1});
   }
