@@ -114,6 +114,7 @@ def systems():
         ("isolation forest", OURS, lambda s: ours(lanner.IsolationForest(seed=s, **plain))),
         ("isolation forest", PYOD, lambda s: of_pyod(pyod.models.iforest.IForest(random_state=s))),
         ("isolation forest", SKLEARN, lambda s: of_sklearn(IsolationForest(random_state=s))),
+        ("extended isolation forest", OURS, lambda s: ours(lanner.ExtendedIsolationForest(seed=s, **plain))),
         ("half-space trees", OURS, lambda s: ours(lanner.HalfSpaceTrees(seed=s, **plain))),
         ("random cut forest", OURS, lambda s: ours(lanner.RandomCutForest(seed=s, **plain))),
         ("autoencoder", OURS, lambda s: ours(lanner.Autoencoder(seed=s, **plain))),
