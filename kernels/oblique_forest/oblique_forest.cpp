@@ -207,7 +207,7 @@ class CpuForest final : public ResidentObliqueForest {
       attribute(tables, rows.slice(begin, end), room + worker * floats_a_thread(),
                 {moved.row(begin), end - begin, moved.width, moved.stride}, lengths + begin);
     };
-    stream.for_range(rows.count, 1, task);
+    stream.for_range(rows.count, 16, task);
   }
 
  private:

@@ -182,7 +182,7 @@ void isolation_scalar(const ForestTables&, Rows rows, float* y, float* scores);
 void isolation_avx2(const ForestTables&, Rows rows, float* y, float* scores);
 void isolation_avx512(const ForestTables&, Rows rows, float* y, float* scores);
 
-/// What attribution in oblique_forest.hpp says of all rows given. y as above, at least two rows of it.
+/// What attribution in oblique_forest.hpp says of all rows given. y as above.
 using Attribution = void (*)(const ForestTables&, Rows rows, float* y, MutableRows moved, double* lengths);
 void attribution_scalar(const ForestTables&, Rows rows, float* y, MutableRows moved, double* lengths);
 void attribution_avx2(const ForestTables&, Rows rows, float* y, MutableRows moved, double* lengths);
