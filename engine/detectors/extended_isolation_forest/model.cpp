@@ -50,7 +50,7 @@ std::shared_ptr<const Model> Model::load(const TensorReader& reader) {
   forest.length = reader.floats("length");
   require(std::all_of(forest.length.begin(), forest.length.end(), [](float x) { return x >= 0; }),
           "length holds a value that is no length");
-  const std::vector<std::size_t> shape = reader.shape("weight");
+  const std::vector<std::size_t>& shape = reader.shape("weight");
   require(shape.size() == 2, "weight is no matrix");
   forest.mixed = shape[1];
   require(reader.shape("centre") == shape, "centre and weight are not of the same shape");

@@ -730,6 +730,7 @@ std::multimap<std::string, Known> make_instruction_set() {
   set.convert<u16, u32, same>("cvt.u16.u32");
   set.convert<u32, u64, same>("cvt.u32.u64");
   set.convert<u64, u32, same>("cvt.u64.u32");
+  set.convert<s64, s32, same>("cvt.s64.s32");
   set.convert<f64, f32, rounded<f64>>("cvt.f64.f32");
   set.convert<f32, f64, rounded<f32>>("cvt.rn.f32.f64");
   set.convert<f32, s32, rounded<f32>>("cvt.rn.f32.s32");

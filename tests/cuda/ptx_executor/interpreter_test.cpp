@@ -142,6 +142,10 @@ TEST_F(Interpreted, ConversionsRoundAsTheySayAndSaturate) {
   EXPECT_EQ(of("cvt.rzi.s32.f32", {infinity - infinity}), 0u);
   EXPECT_EQ(of("cvt.rni.u32.f32", {-3}), 0u);
   EXPECT_EQ(one("cvt.rn.f32.u32 %f1, 16777217; mov.b32 %r0, %f1;"), bits(16777216));
+  EXPECT_EQ(
+      one("mov.u32 %r1, -5; cvt.s64.s32 %rd1, %r1; cvt.rn.f64.s64 %fd1, %rd1; cvt.rn.f32.f64 %f1, %fd1; "
+          "mov.b32 %r0, %f1;"),
+      bits(-5));
 }
 
 TEST_F(Interpreted, BitsAtTheirEdges) {

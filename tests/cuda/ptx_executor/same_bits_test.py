@@ -54,6 +54,7 @@ VARIANTS = [
     ("pca", (300, 8), ["measure=reconstruction"]),
     ("isolation_forest", (500, 20), ["trees=37", "samples=300"]),
     ("extended_isolation_forest", (200, 130), ["trees=5"]),
+    ("extended_isolation_forest", (200, 130), ["trees=5", "extension_level=20"]),
     ("extended_isolation_forest", (200, 20), ["trees=5", "extension_level=2"]),
     ("random_cut_forest", (200, 130), ["trees=5", "measure=displacement"]),
     ("autoencoder", (300, 8), ["activation=rectifier", "epochs=2"]),
