@@ -190,7 +190,6 @@ plant(
     "kernels_oblique_forest", "kernels/oblique_forest/walk_cuda.cu",
     ("oblique_sum", ORDER, "(sums[0] + sums[2]) + (sums[1] + sums[3])", "(sums[0] + sums[1]) + (sums[2] + sums[3])",
      OBLIQUE_ON_GPUS),
-    ("oblique_row_beyond", MEMORY, "(is_row ? index : 0) * rows.stride", "index * rows.stride", OBLIQUE_ON_GPUS),
     ("oblique_last_group", EDGE, "if (place < forest.pitch)", "if (place + 8 < forest.pitch)", OBLIQUE_ON_GPUS),
     ("oblique_beyond_seen", EDGE, "if (j >= forest.seen_count) return 0.0f;", "", OBLIQUE_ON_GPUS),
 )
