@@ -1,6 +1,5 @@
-// A forest as every backend keeps it. A cut's weights are in groups of 8 floats, what is beyond k being zero,
-// which adds nothing to a chain; so are rows, once they are standardised. Only a few weights of listed
-// features stand as they are.
+// A forest as every backend keeps it. A cut's weights are in groups of 8 floats (of listed features also 1, 2
+// or 4), what is beyond k being zero, which adds nothing to a chain; so are rows, once they are standardised.
 #pragma once
 
 #include <cstddef>
@@ -22,9 +21,10 @@ inline constexpr unsigned group = 8;
 LANNER_FORMULA std::size_t pitch_of(std::size_t floats) {
   return (floats + group - 1) / group * group;
 }
-/// Of a cut's weights. listed: not all that cuts see.
+/// Of a cut's weights. listed: not all that cuts see, and then fewer than a group are not filled up to one.
 LANNER_FORMULA std::size_t cut_pitch(std::size_t mixed, bool listed) {
-  return listed && mixed <= group ? mixed : pitch_of(mixed);
+  if (!listed || mixed > group / 2) return pitch_of(mixed);
+  return mixed > 2 ? 4 : mixed;
 }
 
 /// Numbers are of all trees' nodes and weights. A leaf's threshold is infinity, its left child itself and its

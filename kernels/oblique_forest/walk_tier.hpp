@@ -154,7 +154,7 @@ struct WalkKernel {
     }
   }
 
-  /// Cuts that mix all features, some, or a few; size: the pitch, or their number. Common pitches stand
+  /// Cuts that mix all features, some, or a few; size: the pitch. Common pitches stand
   /// in the code, whose loops over features are then none.
   template <unsigned pitch>
   struct AllOf {
@@ -181,33 +181,21 @@ struct WalkKernel {
       switch (forest.pitch) {
         case group:
           return walk(forest, AllOf<group>{}, y, count, ticks);
-        case 2 * group:
-          return walk(forest, AllOf<2 * group>{}, y, count, ticks);
-        case 3 * group:
-          return walk(forest, AllOf<3 * group>{}, y, count, ticks);
         case 4 * group:
           return walk(forest, AllOf<4 * group>{}, y, count, ticks);
         default:
           return walk(forest, All{forest.pitch}, y, count, ticks);
       }
     }
-    switch (forest.mixed) {
+    switch (forest.pitch) {
       case 1:
         return walk(forest, FewOf<1>{}, y, count, ticks);
       case 2:
         return walk(forest, FewOf<2>{}, y, count, ticks);
-      case 3:
-        return walk(forest, FewOf<3>{}, y, count, ticks);
       case 4:
         return walk(forest, FewOf<4>{}, y, count, ticks);
-      case 5:
-        return walk(forest, FewOf<5>{}, y, count, ticks);
-      case 6:
-        return walk(forest, FewOf<6>{}, y, count, ticks);
-      case 7:
-        return walk(forest, FewOf<7>{}, y, count, ticks);
-      case 8:
-        return walk(forest, FewOf<8>{}, y, count, ticks);
+      case group:
+        return walk(forest, FewOf<group>{}, y, count, ticks);
       default:
         return walk(forest, Some{forest.pitch}, y, count, ticks);
     }
