@@ -48,6 +48,8 @@ const std::vector<Case>& cases() {
       {"autoencoder", 20'000, 32, {{"hidden", "16,8,16"}, {"epochs", "2"}}},
       {"autoencoder", 20'000, 128, {{"hidden", "64,16,64"}, {"epochs", "2"}}},
       {"isolation_forest", 20'000, 32, {}},
+      {"extended_isolation_forest", 20'000, 32, {}},
+      {"random_cut_forest", 20'000, 32, {}},
       {"ensemble", 20'000, 32, {}},
   };
   return all;
