@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "engine/calibrate/calibration_tensors.hpp"
 #include "engine/model/parts.hpp"
 #include "engine/model_file/tensors.hpp"
 
@@ -15,37 +16,6 @@ namespace {
 
 // Calibrations of segments came with version 2: a reader that doesn't know them would use one for all.
 constexpr std::string_view format_version = "1", format_version_of_segments = "2";
-
-std::map<std::string, std::string> read_map(const TensorReader& reader, std::string_view key) {
-  const auto json = nlohmann::json::parse(reader.metadata(key), nullptr, false);
-  std::map<std::string, std::string> map;
-  if (!json.is_object()) throw InvalidModel(std::string(key) + ": found no JSON object");
-  for (const auto& [name, value] : json.items()) {
-    if (!value.is_string()) throw InvalidModel(std::string(key) + "." + name + ": found no text");
-    map[name] = value.get<std::string>();
-  }
-  return map;
-}
-
-/// `name`: what the faults name.
-tail::Calibration calibration_of(std::vector<float> scores, std::span<const double> pareto,
-                                 const std::string& name) {
-  const bool finite =
-      std::all_of(scores.begin(), scores.end(), [](float score) { return std::isfinite(score); });
-  if (scores.empty() || !finite || !std::is_sorted(scores.begin(), scores.end()))
-    throw InvalidModel(name + ".scores: found scores that are not finite and ascending");
-  const bool well_formed =
-      pareto.size() == 5 && (pareto[0] == 0 || pareto[0] == 1) &&
-      std::all_of(pareto.begin(), pareto.end(), [](double value) { return std::isfinite(value); }) &&
-      pareto[3] > 0 && pareto[4] >= 0 && pareto[4] <= 1;
-  if (!well_formed)
-    throw InvalidModel(name + ".pareto: found no tail (fitted, threshold, shape, scale, exceedance)");
-  return {std::move(scores), {pareto[0] == 1, pareto[1], pareto[2], pareto[3], pareto[4]}};
-}
-
-std::array<double, 5> numbers_of(const tail::Pareto& pareto) {
-  return {pareto.fitted ? 1.0 : 0.0, pareto.threshold, pareto.shape, pareto.scale, pareto.exceedance};
-}
 
 void write_segments(TensorWriter& writer, const SegmentCalibrations& segments) {
   std::vector<float> scores;
@@ -157,12 +127,7 @@ std::vector<std::byte> model_bytes(const ModelParts& parts) {
   writer.metadata("lanner.settings", nlohmann::json(parts.settings.values()).dump());
   writer.metadata("lanner.features", parts.features.to_json());
   writer.metadata("lanner.provenance", nlohmann::json(parts.provenance).dump());
-  if (parts.calibration) {
-    const auto tail = numbers_of(parts.calibration->pareto);
-    writer.add("calibration.scores", {parts.calibration->scores.size()},
-               std::span<const float>(parts.calibration->scores));
-    writer.add("calibration.pareto", {5}, std::span<const double>(tail));
-  }
+  if (parts.calibration) save_calibration(*parts.calibration, writer);
   if (parts.segments) write_segments(writer, *parts.segments);
   if (parts.drift) write_drift(writer, *parts.drift);
   write_examples(writer, parts.examples);
@@ -178,6 +143,9 @@ std::shared_ptr<const Model> Model::from_bytes(std::vector<std::byte> bytes) {
   if (!reader.has_metadata("lanner.format_version"))
     throw InvalidModel("found no lanner.format_version: a safetensors file, but not a model of Lanner's");
   const std::string& version = reader.metadata("lanner.format_version");
+  if (version == format_version_of_series)
+    throw InvalidModel("lanner.format_version: found '" + version +
+                       "', a model of series of many metrics, allowed a model of rows");
   if (version != format_version && version != format_version_of_segments)
     throw InvalidModel("lanner.format_version: found '" + version + "', allowed " +
                        std::string(format_version) + " or " + std::string(format_version_of_segments) +
@@ -189,7 +157,7 @@ std::shared_ptr<const Model> Model::from_bytes(std::vector<std::byte> bytes) {
                        "', which this build doesn't have");
   try {
     model->settings_ =
-        Settings::parse(all_parameters(model->detector_->name), read_map(reader, "lanner.settings"));
+        Settings::parse(all_parameters(model->detector_->name), reader.metadata_map("lanner.settings"));
     model->features_ = FeaturePlan::from_json(reader.metadata("lanner.features"));
   } catch (const std::invalid_argument& error) {
     throw InvalidModel(error.what());
@@ -198,9 +166,7 @@ std::shared_ptr<const Model> Model::from_bytes(std::vector<std::byte> bytes) {
   if (model->fitted_->width() != model->features_->width())
     throw InvalidModel("found a detector of " + std::to_string(model->fitted_->width()) +
                        " features and a plan of " + std::to_string(model->features_->width()));
-  if (reader.has("calibration.scores"))
-    model->calibration_ = calibration_of(reader.floats("calibration.scores"),
-                                         reader.doubles("calibration.pareto"), "calibration");
+  model->calibration_ = load_calibration(reader);
   if (version == format_version && reader.has_metadata("lanner.segments"))
     throw InvalidModel("lanner.segments: found in a file of version " + version + ", allowed in version " +
                        std::string(format_version_of_segments));
@@ -211,7 +177,7 @@ std::shared_ptr<const Model> Model::from_bytes(std::vector<std::byte> bytes) {
   }
   if (reader.has("drift.rows")) model->drift_ = read_drift(reader, model->features_->width());
   if (reader.has("examples.spread")) model->examples_ = read_examples(reader, model->features_->width());
-  model->provenance_ = read_map(reader, "lanner.provenance");
+  model->provenance_ = reader.metadata_map("lanner.provenance");
   return model;
 }
 

@@ -26,6 +26,22 @@ std::vector<T> copy(const std::vector<std::byte>& bytes, std::size_t begin, std:
   return out;
 }
 
+struct Container {
+  model_file::Header header;
+  std::size_t data_begin;
+};
+
+Container read_container(std::span<const std::byte> bytes) {
+  std::uint64_t length = 0;
+  if (bytes.size() < length_bytes) throw InvalidModel("model file: shorter than its first 8 bytes");
+  std::memcpy(&length, bytes.data(), length_bytes);
+  if (length > header_bytes_max || length > bytes.size() - length_bytes)
+    throw InvalidModel("model file: the header is longer than the file, or than 100 MB");
+  const std::size_t data_begin = length_bytes + length;
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + length_bytes, length);
+  return {model_file::parse_header(text, bytes.size() - data_begin), data_begin};
+}
+
 void check_text(std::string_view text, const char* what) {
   try {
     nlohmann::json(text).dump();
@@ -112,15 +128,8 @@ std::vector<std::byte> TensorWriter::bytes() const {
 
 TensorReader::TensorReader(std::vector<std::byte> all)
     : bytes_(std::make_shared<const std::vector<std::byte>>(std::move(all))) {
-  const std::vector<std::byte>& bytes = *bytes_;
-  std::uint64_t length = 0;
-  if (bytes.size() < length_bytes) throw InvalidModel("model file: shorter than its first 8 bytes");
-  std::memcpy(&length, bytes.data(), length_bytes);
-  if (length > header_bytes_max || length > bytes.size() - length_bytes)
-    throw InvalidModel("model file: the header is longer than the file, or than 100 MB");
-  data_begin_ = length_bytes + length;
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + length_bytes, length);
-  auto header = model_file::parse_header(text, bytes.size() - data_begin_);
+  auto [header, data_begin] = read_container(*bytes_);
+  data_begin_ = data_begin;
   metadata_ = std::move(header.metadata);
   for (auto& [name, tensor] : header.tensors)
     tensors_.emplace(name, Tensor{std::move(tensor.type), std::move(tensor.shape), tensor.begin, tensor.end});
@@ -166,6 +175,27 @@ const std::string& TensorReader::metadata(std::string_view key) const {
 }
 bool TensorReader::has_metadata(std::string_view key) const {
   return metadata_.contains(key);
+}
+
+std::map<std::string, std::string> TensorReader::metadata_map(std::string_view key) const {
+  const auto json = nlohmann::json::parse(metadata(key), nullptr, false);
+  std::map<std::string, std::string> map;
+  if (!json.is_object()) throw InvalidModel(std::string(key) + ": found no JSON object");
+  for (const auto& [name, value] : json.items()) {
+    if (!value.is_string()) throw InvalidModel(std::string(key) + "." + name + ": found no text");
+    map[name] = value.get<std::string>();
+  }
+  return map;
+}
+
+std::string metadata_of(std::span<const std::byte> file, std::string_view key) {
+  try {
+    const auto header = read_container(file).header;
+    const auto found = header.metadata.find(key);
+    return found == header.metadata.end() ? std::string() : found->second;
+  } catch (const InvalidModel&) {
+    return {};
+  }
 }
 
 TensorReader TensorReader::section(std::string_view name) const {

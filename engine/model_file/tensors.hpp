@@ -62,6 +62,8 @@ class TensorReader {
   std::vector<std::int64_t> integers(std::string_view name) const;
   const std::string& metadata(std::string_view key) const;
   bool has_metadata(std::string_view key) const;
+  /// A value that is JSON, text to text.
+  std::map<std::string, std::string> metadata_map(std::string_view key) const;
   /// What stands under names and keys that begin with "name.", without that. Empty where nothing does.
   TensorReader section(std::string_view name) const;
 
@@ -78,6 +80,13 @@ class TensorReader {
   std::map<std::string, Tensor, std::less<>> tensors_;
   std::map<std::string, std::string, std::less<>> metadata_;
 };
+
+/// The value of a container's metadata, with no look at its tensors; empty where there is none, or no
+/// container.
+std::string metadata_of(std::span<const std::byte> file, std::string_view key);
+
+/// lanner.format_version of models of series (engine/series/series_model.hpp), which others don't take.
+inline constexpr std::string_view format_version_of_series = "3";
 
 /// "sha256:" and 64 hexadecimal digits.
 std::string sha256(std::span<const std::byte>);

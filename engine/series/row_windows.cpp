@@ -19,15 +19,13 @@ RowWindows::RowWindows(std::size_t metrics, std::vector<std::size_t> windows, do
 }
 
 const double* RowWindows::row(std::size_t back) const {
-  const std::size_t room = held_.size() / metrics_;
-  return &held_[(next_ + room - 1 - back) % room * metrics_];
+  return &held_[(next_ + room() - 1 - back) % room() * metrics_];
 }
 
 void RowWindows::push(std::span<const double> metrics, std::span<float> out) {
-  const std::size_t room = held_.size() / metrics_;
   std::copy(metrics.begin(), metrics.end(), held_.begin() + static_cast<std::ptrdiff_t>(next_ * metrics_));
-  next_ = (next_ + 1) % room;
-  rows_ = std::min(rows_ + 1, room);
+  next_ = (next_ + 1) % room();
+  rows_ = std::min(rows_ + 1, room());
 
   float* at = out.data();
   for (std::size_t j = 0; j < metrics_; ++j) *at++ = static_cast<float>(metrics[j]);
@@ -62,11 +60,10 @@ void RowWindows::save(SnapshotWriter& writer) const {
 }
 
 void RowWindows::load(SnapshotReader& reader, double metric_most) {
-  const std::size_t room = held_.size() / metrics_;
-  rows_ = reader.whole(room);
+  rows_ = reader.whole(room());
   for (std::size_t i = 0; i < rows_; ++i)
     reader.numbers(std::span(held_).subspan(i * metrics_, metrics_), -metric_most, metric_most);
-  next_ = rows_ % room;
+  next_ = rows_ % room();
 }
 
 }  // namespace lanner::engine

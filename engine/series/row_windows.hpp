@@ -30,6 +30,8 @@ class RowWindows {
 
  private:
   const double* row(std::size_t back) const;
+  /// Rows that are held at most.
+  std::size_t room() const { return held_.size() / metrics_; }
 
   std::size_t metrics_;
   std::vector<std::size_t> windows_;

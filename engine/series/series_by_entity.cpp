@@ -1,6 +1,5 @@
 #include "engine/series/series_by_entity.hpp"
 
-#include <iterator>
 #include <stdexcept>
 #include <utility>
 
@@ -23,18 +22,7 @@ SeriesByEntity::SeriesByEntity(const SeriesParameters& parameters)
     : parameters_(SeriesDetector(parameters).parameters()) {}
 
 SeriesByEntity::Series& SeriesByEntity::seen(std::string_view entity, std::size_t entities_max) {
-  if (const auto found = by_entity_.find(entity); found != by_entity_.end()) {
-    series_.splice(series_.begin(), series_, found->second);
-  } else {
-    series_.push_front({std::string(entity), SeriesDetector(parameters_)});
-    by_entity_.emplace(series_.front().entity, series_.begin());
-  }
-  while (series_.size() > entities_max) {
-    by_entity_.erase(series_.back().entity);
-    leaving_.splice(leaving_.begin(), series_, std::prev(series_.end()));
-    ++evicted_;
-  }
-  return series_.front();
+  return table_.seen(entity, entities_max, [&] { return Series{SeriesDetector(parameters_)}; });
 }
 
 void SeriesByEntity::count(Series& series) {
@@ -45,11 +33,11 @@ void SeriesByEntity::count(Series& series) {
 }
 
 void SeriesByEntity::let_go() {
-  for (const Series& series : leaving_) {
+  for (const auto& [entity, series] : table_.leaving()) {
     warm_up_rows_ -= series.counted;
     warm_ -= series.counted == parameters_.warm_up ? 1 : 0;
   }
-  leaving_.clear();
+  table_.let_go();
 }
 
 SeriesScore SeriesByEntity::push(const SeriesRow& row, std::size_t entities_max) {
@@ -101,10 +89,10 @@ void SeriesByEntity::push_rows(Stream& stream, std::span<const SeriesRow> rows, 
 std::vector<std::byte> SeriesByEntity::snapshot() const {
   // Each detector's bytes carry the parameters' fingerprint.
   SnapshotWriter writer(snapshot_name, 0);
-  writer.whole(series_.size());
-  for (const Series& one : series_) {
-    writer.block(std::as_bytes(std::span(one.entity)));
-    writer.block(one.detector.snapshot());
+  writer.whole(table_.size());
+  for (const auto& [entity, series] : table_.entries()) {
+    writer.block(std::as_bytes(std::span(entity)));
+    writer.block(series.detector.snapshot());
   }
   return std::move(writer).finish();
 }
@@ -114,12 +102,11 @@ void SeriesByEntity::restore(std::span<const std::byte> bytes) {
   SeriesByEntity fresh(parameters_);
   for (std::uint64_t left = reader.whole(bytes.size()); left > 0; --left) {
     const std::span<const std::byte> entity = reader.block();
-    Series& one = fresh.series_.emplace_back(
-        Series{{reinterpret_cast<const char*>(entity.data()), entity.size()}, SeriesDetector(parameters_)});
-    if (!fresh.by_entity_.emplace(one.entity, std::prev(fresh.series_.end())).second)
-      throw std::invalid_argument("series snapshot: an entity a second time");
-    one.detector.restore(reader.block());
-    fresh.count(one);
+    Series* one = fresh.table_.append({reinterpret_cast<const char*>(entity.data()), entity.size()},
+                                      Series{SeriesDetector(parameters_)});
+    if (!one) throw std::invalid_argument("series snapshot: an entity a second time");
+    one->detector.restore(reader.block());
+    fresh.count(*one);
   }
   reader.finish();
   *this = std::move(fresh);

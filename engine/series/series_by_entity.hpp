@@ -8,13 +8,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <list>
 #include <span>
-#include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "engine/series/entity_table.hpp"
 #include "engine/series/series_detector.hpp"
 #include "kernels/device/device.hpp"
 
@@ -42,10 +40,10 @@ class SeriesByEntity {
                  std::span<SeriesScore> scores);
 
   const SeriesParameters& parameters() const { return parameters_; }
-  std::size_t entities() const { return by_entity_.size(); }
+  std::size_t entities() const { return table_.size(); }
   std::size_t warm() const { return warm_; }                    ///< entities whose warm-up is over
   std::uint64_t warm_up_rows() const { return warm_up_rows_; }  ///< learned from, of the entities held
-  std::uint64_t evicted() const { return evicted_; }            ///< entities that made way; not in a snapshot
+  std::uint64_t evicted() const { return table_.evicted(); }    ///< entities that made way; not in a snapshot
 
   std::vector<std::byte> snapshot() const;
   /// Goes on where the other was. Throws std::invalid_argument for bytes that are no snapshot of one with the
@@ -54,27 +52,23 @@ class SeriesByEntity {
 
  private:
   struct Series {
-    std::string entity;
     SeriesDetector detector;
     std::size_t counted = 0;  ///< of its warm-up's rows, in warm_up_rows_
     bool waits = false;       ///< has rows in waiting_, from first to last
     std::size_t first = 0, last = 0;
   };
-  using Place = std::list<Series>::iterator;
 
   Series& seen(std::string_view entity, std::size_t entities_max);
   void count(Series&);
   void let_go();
 
   SeriesParameters parameters_;
-  std::list<Series> series_;  ///< the one seen last comes first
-  std::unordered_map<std::string_view, Place> by_entity_;
-  std::list<Series> leaving_;  ///< made way, but rows of before wait for them
+  EntityTable<Series> table_;
   // Of the rows being pushed: whose they are, and for each the entity's next.
   std::vector<Series*> waiting_;
   std::vector<std::size_t> next_;
   std::size_t warm_ = 0;
-  std::uint64_t warm_up_rows_ = 0, evicted_ = 0;
+  std::uint64_t warm_up_rows_ = 0;
 };
 
 }  // namespace lanner::engine

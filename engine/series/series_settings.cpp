@@ -82,6 +82,24 @@ std::span<const Parameter> multivariate_settings() {
   return table;
 }
 
+std::span<const Parameter> series_model_settings() {
+  static const std::vector<Parameter> table = [] {
+    std::vector<Parameter> all(multivariate_settings().begin(), multivariate_settings().end());
+    all.push_back({"calibration",
+                   Kind::number,
+                   "0.2",
+                   "Share of the rows, the last in their order, held out to calibrate on; none: no p-values",
+                   {"none"},
+                   0.001,
+                   0.9});
+    all.push_back({"trim", Kind::boolean, "true", "Leave suspected anomalies out of the calibration scores"});
+    all.push_back({"extrapolate", Kind::boolean, "true",
+                   "Rank what lies beyond the calibration scores by a Pareto tail"});
+    return all;
+  }();
+  return table;
+}
+
 MultivariateParameters multivariate_parameters(const Settings& settings) {
   MultivariateParameters parameters;
   parameters.windows.clear();

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "engine/parameters/parameters.hpp"
-#include "engine/series/multivariate.hpp"
+#include "engine/series/multivariate_model.hpp"
 #include "engine/series/series_detector.hpp"
 
 namespace lanner::engine {
@@ -17,5 +17,7 @@ SeriesParameters series_parameters(const Settings&);
 /// Of fit_multivariate.
 std::span<const Parameter> multivariate_settings();
 MultivariateParameters multivariate_parameters(const Settings&);
+/// Of SeriesModel::fit: those, and how it is calibrated.
+std::span<const Parameter> series_model_settings();
 
 }  // namespace lanner::engine
