@@ -3,6 +3,8 @@
 
 #include "engine/choose/choose.hpp"
 #include "engine/model/model.hpp"
+#include "engine/series/series_model.hpp"
+#include "engine/series/series_settings.hpp"
 #include "host/cli/commands.hpp"
 #include "host/cli/options.hpp"
 #include "host/cli/progress_line.hpp"
@@ -17,10 +19,35 @@ struct FitArguments {
   ReadOptions columns;
 };
 
-void describe(const engine::Model& model, const std::string& out) {
-  std::cout << out << ": " << model.detector().name << ", " << model.features().width() << " features, "
-            << model.hash() << '\n';
+template <class SomeModel>
+void describe(const SomeModel& model, const std::string& what, const std::string& out) {
+  std::cout << out << ": " << what << ", " << model.hash() << '\n';
   for (const auto& [key, value] : model.provenance()) std::cout << "  " << key << ": " << value << '\n';
+}
+
+void describe(const engine::Model& model, const std::string& out) {
+  describe(model,
+           std::string(model.detector().name) + ", " + std::to_string(model.features().width()) + " features",
+           out);
+}
+
+void describe(const engine::SeriesModel& model, const std::string& out) {
+  describe(model,
+           std::string(engine::multivariate_name) + ", " + std::to_string(model.schema().fields.size()) +
+               " metrics",
+           out);
+}
+
+void fit_series(const engine::Schema& schema, const engine::Records& records, Device* gpu,
+                const engine::SeriesFitOptions& options, const std::string& line_name,
+                const std::string& out) {
+  ProgressLine line(line_name);
+  const auto cpu = Device::cpu();
+  const auto model =
+      engine::SeriesModel::fit(gpu ? *gpu : *cpu, schema, records, options,
+                               [&](double done, std::string_view what) { line.show(done, what); });
+  model->save(out);
+  describe(*model, out);
 }
 
 int fit_from_flags(const FitArguments& arguments, Device* gpu) {
@@ -31,7 +58,7 @@ int fit_from_flags(const FitArguments& arguments, Device* gpu) {
   options.seed = arguments.seed;
   options.gpu = gpu;
   options.name = std::filesystem::path(arguments.out).stem().string();
-  engine::all_parameters(options.detector);  // an unknown detector is said before a large file is read
+  fit_settings(options.detector);  // an unknown detector is said before a large file is read
   DataFile data = read_data(arguments.data, arguments.columns);
   const auto segment = options.settings.find("segment");
   const auto is_segment_of = [&](const engine::FieldSpec& field) {
@@ -57,6 +84,10 @@ int fit_from_flags(const FitArguments& arguments, Device* gpu) {
     throw InvalidData(arguments.data +
                       ":1: (columns): found no numbers, allowed at least one column of numbers");
   const engine::Records records = in_schema_order(std::move(data), schema, arguments.data);
+  if (options.detector == engine::multivariate_name) {
+    fit_series(schema, records, gpu, {options.settings, options.name}, "fit", arguments.out);
+    return exit_done;
+  }
   ProgressLine line("fit");
   const auto model = engine::Model::fit(*Device::cpu(), schema, records, options,
                                         [&](double done, std::string_view what) { line.show(done, what); });
@@ -95,6 +126,17 @@ int fit_from_config(const FitArguments& arguments, Device* gpu) {
   for (const ModelConfig& model_config : stream->models) {
     if (!model_config.fit) continue;
     any = true;
+    if (model_config.file.has_parent_path())
+      std::filesystem::create_directories(model_config.file.parent_path());
+    if (model_config.fit->detector == engine::multivariate_name) {
+      if (!stream->features.empty())
+        throw UsageError(arguments.config + ": streams." + stream->name +
+                         ".features: found features beside " + std::string(engine::multivariate_name) +
+                         ", allowed none: its metrics are the fields as they are");
+      fit_series(schema, records, gpu, {model_config.fit->settings, model_config.name},
+                 "fit " + model_config.name, model_config.file.string());
+      continue;
+    }
     engine::FitOptions options;
     options.detector = model_config.fit->detector;
     options.settings = model_config.fit->settings;
@@ -106,8 +148,6 @@ int fit_from_config(const FitArguments& arguments, Device* gpu) {
     ProgressLine line("fit " + model_config.name);
     const auto model = engine::Model::fit(*Device::cpu(), schema, records, options,
                                           [&](double done, std::string_view what) { line.show(done, what); });
-    if (model_config.file.has_parent_path())
-      std::filesystem::create_directories(model_config.file.parent_path());
     model->save(model_config.file);
     describe(*model, model_config.file.string());
   }
@@ -162,10 +202,12 @@ void add_fit(CLI::App& app, Action& chosen) {
     for (const auto& detector : engine::catalogue())
       describe_one(detector.name, detector.summary, detector.parameters);
     describe_one(engine::auto_name, engine::auto_summary, engine::auto_parameters());
-    text += "Every fit:\n";
+    text += "Every fit of these:\n";
     for (const auto& parameter : engine::fit_parameters())
       text += "    --set " + std::string(parameter.name) + "=" + std::string(parameter.fallback) + "  " +
               std::string(parameter.summary) + "\n";
+    text += "Series:\n";
+    describe_one(engine::multivariate_name, engine::multivariate_summary, engine::series_model_settings());
     return text +
            "\nExample: lanner fit --data payments.csv --detector nearest_neighbours --set k=10 --out "
            "payments.lanner";

@@ -1,6 +1,8 @@
 #include <iostream>
 
 #include "engine/model/model.hpp"
+#include "engine/model_file/tensors.hpp"
+#include "engine/series/series_model.hpp"
 #include "host/cli/commands.hpp"
 
 namespace lanner::host {
@@ -15,22 +17,51 @@ void describe(const tail::Calibration& calibration) {
               << "), marked as extrapolated";
 }
 
+template <class SomeModel>
+void describe_head(const SomeModel& model, std::string_view detector, std::string_view summary) {
+  std::cout << "model        " << model.name() << "\nhash         " << model.hash() << "\nbytes        "
+            << model.bytes().size() << "\ndetector     " << detector << ": " << summary << "\nsettings    ";
+  for (const auto& [key, value] : model.settings().values()) std::cout << ' ' << key << '=' << value;
+}
+
+void describe_roles(const engine::Schema& schema) {
+  for (const auto& [role, field] :
+       {std::pair{"entity", &schema.entity}, {"time", &schema.time}, {"id", &schema.id}})
+    if (!field->empty())
+      std::cout << "\n" << role << std::string(13 - std::string(role).size(), ' ') << *field;
+}
+
+int inspect_series(const engine::SeriesModel& model) {
+  describe_head(model, engine::multivariate_name, engine::multivariate_summary);
+  const engine::MultivariateModel& learned = *model.learned();
+  std::cout << "\nmetrics      " << learned.metrics() << ':';
+  for (const auto& field : model.schema().fields) std::cout << ' ' << field.name;
+  describe_roles(model.schema());
+  std::cout << "\nreferences   " << learned.references.rows() << " rows of " << learned.features()
+            << " features; an entity is warm with its row " << learned.warm_up() << "\ncalibration  ";
+  if (model.calibration()) {
+    describe(*model.calibration());
+    std::cout << "\n             of rows that resemble those before them: no p-value is guaranteed";
+  } else {
+    std::cout << "none: every p-value is 1 and nothing is flagged";
+  }
+  for (const auto& [key, value] : model.provenance()) std::cout << '\n' << key << ": " << value;
+  std::cout << '\n';
+  return exit_done;
+}
+
 int inspect(const std::string& path) {
+  if (engine::is_series_model(engine::read_file(path)))
+    return inspect_series(*engine::SeriesModel::load(path));
   const auto model = engine::Model::load(path);
-  std::cout << "model        " << model->name() << "\nhash         " << model->hash() << "\nbytes        "
-            << model->bytes().size() << "\ndetector     " << model->detector().name << ": "
-            << model->detector().summary << "\nsettings    ";
-  for (const auto& [key, value] : model->settings().values()) std::cout << ' ' << key << '=' << value;
+  describe_head(*model, model->detector().name, model->detector().summary);
   std::cout << "\nfeatures     " << model->features().width() << ':';
   for (const std::string& column : model->features().column_names()) std::cout << ' ' << column;
   const engine::Schema& schema = model->features().schema();
   std::cout << "\nfields      ";
   for (const auto& field : schema.fields)
     std::cout << ' ' << field.name << (field.kind == engine::ColumnKind::text ? " (text)" : "");
-  for (const auto& [role, field] :
-       {std::pair{"entity", &schema.entity}, {"time", &schema.time}, {"id", &schema.id}})
-    if (!field->empty())
-      std::cout << "\n" << role << std::string(13 - std::string(role).size(), ' ') << *field;
+  describe_roles(schema);
   if (const auto& calibration = model->calibration()) {
     std::cout << "\ncalibration  ";
     describe(*calibration);

@@ -24,6 +24,7 @@ std::map<std::string, std::string> key_values(const std::vector<std::string>& wo
 }
 
 void add_column_options(CLI::App& command, ReadOptions& options) {
+  command.add_option("--array", options.array, "Which array of an .npz the rows are (default X)");
   command.add_option("--label", options.label, "Column that holds the labels: not a feature");
   command.add_option("--entity", options.entity, "Column that names the entity");
   command.add_option("--time", options.time, "Column that holds the event time (ns since 1970, or ISO 8601)");

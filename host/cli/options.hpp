@@ -18,7 +18,7 @@ namespace lanner::host {
 std::map<std::string, std::string> key_values(const std::vector<std::string>& words,
                                               const std::string& option);
 
-/// --label, --entity, --time, --id: columns of a data file with a meaning of their own.
+/// --array, --label, --entity, --time, --id: columns of a data file with a meaning of their own.
 void add_column_options(CLI::App&, ReadOptions&);
 
 /// The device of that name: cpu, cuda or emulated. Throws DeviceMissing where there is none.

@@ -12,10 +12,14 @@
 #include "engine/calibrate/decide.hpp"
 #include "engine/model/model.hpp"
 #include "engine/model/round_trip.hpp"
+#include "engine/model_file/tensors.hpp"
+#include "engine/series/series_model.hpp"
 #include "host/cli/commands.hpp"
 #include "host/cli/options.hpp"
 #include "host/cli/progress_line.hpp"
 #include "host/cli/score_explanations.hpp"
+#include "host/cli/score_series.hpp"
+#include "host/cli/scored.hpp"
 
 namespace lanner::host {
 namespace {
@@ -24,14 +28,6 @@ struct ScoreArguments {
   std::string model, data, out, explain, device = "cpu";
   std::optional<double> false_alarm_rate, false_alarms_per_day, false_discovery_rate;
   ReadOptions columns;
-};
-
-struct Scored {
-  std::vector<float> score;
-  std::vector<double> p_value, threshold;
-  std::vector<std::uint8_t> extrapolated, refused, flag;
-  std::size_t withdrawn_from = SIZE_MAX;  // the first row at which the guarantee is withdrawn
-  std::string drifted;                    // what did
 };
 
 constexpr std::size_t rows_a_piece = 8192;
@@ -184,15 +180,47 @@ void decide(const ScoreArguments& arguments, const engine::Records& records, Sco
                  scored.flag);
 }
 
-int score(const ScoreArguments& arguments) {
-  const auto device = device_named(arguments.device);
-  const auto model = engine::Model::load(arguments.model);
+engine::Records read_records(const ScoreArguments& arguments, const engine::Schema& schema) {
   ReadOptions columns = arguments.columns;
-  const engine::Schema& schema = model->features().schema();
   if (columns.entity.empty()) columns.entity = schema.entity;
   if (columns.time.empty()) columns.time = schema.time;
   if (columns.id.empty()) columns.id = schema.id;
-  const engine::Records records = in_schema_order(read_data(arguments.data, columns), schema, arguments.data);
+  return in_schema_order(read_data(arguments.data, columns), schema, arguments.data);
+}
+
+void put_out(const ScoreArguments& arguments, const Device& device, const engine::Records& records,
+             const Scored& scored) {
+  write_scores(arguments.out, scored.score, scored.p_value, scored.threshold, scored.flag);
+  std::size_t flagged = 0, refused = 0;
+  for (std::uint8_t flag : scored.flag) {
+    flagged += flag & engine::flag_anomalous;
+    refused += (flag & engine::flag_refused) != 0;
+  }
+  std::cout << arguments.out << ": " << records.count << " rows, " << flagged << " flagged, " << refused
+            << " refused (" << device.description() << ")\n";
+}
+
+Decided decided(const Scored& scored) {
+  return {scored.score, scored.p_value, scored.threshold, scored.flag};
+}
+
+int score_with_series(const ScoreArguments& arguments, Device& device) {
+  const auto model = engine::SeriesModel::load(arguments.model);
+  const engine::Records records = read_records(arguments, model->schema());
+  Scored scored = score_series(model, device, records);
+  decide(arguments, records, scored);
+  if (!arguments.explain.empty())
+    write_series_explanations(arguments.explain, model, records, decided(scored));
+  put_out(arguments, device, records, scored);
+  return exit_done;
+}
+
+int score(const ScoreArguments& arguments) {
+  const auto device = device_named(arguments.device);
+  if (engine::is_series_model(engine::read_file(arguments.model)))
+    return score_with_series(arguments, *device);
+  const auto model = engine::Model::load(arguments.model);
+  const engine::Records records = read_records(arguments, model->features().schema());
   const engine::ModelScorer scorer(model, *device);
   Scored scored = score_all(scorer, *device, records);
   decide(arguments, records, scored);
@@ -203,17 +231,8 @@ int score(const ScoreArguments& arguments) {
               << " on the data has drifted from the calibration rows (" << scored.drifted
               << "): p-values are not guaranteed; calibrate on recent data\n";
   }
-  write_scores(arguments.out, scored.score, scored.p_value, scored.threshold, scored.flag);
-  if (!arguments.explain.empty())
-    write_explanations(arguments.explain, model, records,
-                       {scored.score, scored.p_value, scored.threshold, scored.flag});
-  std::size_t flagged = 0, refused = 0;
-  for (std::uint8_t flag : scored.flag) {
-    flagged += flag & engine::flag_anomalous;
-    refused += (flag & engine::flag_refused) != 0;
-  }
-  std::cout << arguments.out << ": " << records.count << " rows, " << flagged << " flagged, " << refused
-            << " refused (" << device->description() << ")\n";
+  if (!arguments.explain.empty()) write_explanations(arguments.explain, model, records, decided(scored));
+  put_out(arguments, *device, records, scored);
   return exit_done;
 }
 

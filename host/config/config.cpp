@@ -64,7 +64,8 @@ constexpr Key model_keys[] = {
     {"fit", "a map", "none", "How `lanner fit --config` fits it."},
 };
 constexpr Key fit_keys[] = {
-    {"detector", "a detector's name, auto", "nearest_neighbours", "See `lanner fit --help`; auto chooses."},
+    {"detector", "a detector's name, auto, multivariate_series", "nearest_neighbours",
+     "See `lanner fit --help`; auto chooses."},
     {"seed", "a whole number from 0", "1", "Of everything random in the fit."},
     {"set", "a map of settings", "{}",
      "The detector's settings, and calibration, scale, trim, extrapolate, segment, segment_rows."},
@@ -371,7 +372,7 @@ class Reader {
       learn.integer("rows", config.rows, 2, 1'000'000'000);
       learn.duration("for", config.for_ns, 1'000'000);
       if (config.for_ns) config.rows = 0;
-      read_fit(learn, path + ".learn", config.fit);
+      read_fit(learn, path + ".learn", engine::all_parameters, config.fit);
       learn.path("save", config.save);
       learn.text("name", config.name);
       if (learn.has("refit")) read_refit(learn["refit"], path + ".learn.refit", config);
@@ -672,19 +673,21 @@ class Reader {
       section.text("name", model.name);
       section.choice("role", model.role, {{"active", Role::active}, {"shadow", Role::shadow}});
       if (section.has("fit"))
-        read_fit(Section(*this, section["fit"], path + ".fit", fit_keys), path + ".fit", model.fit.emplace());
+        read_fit(Section(*this, section["fit"], path + ".fit", fit_keys), path + ".fit", fit_settings,
+                 model.fit.emplace());
       if (!model.name.empty() && !names.insert(model.name).second)
         fault(item, path + ".name", "'" + model.name + "' a second time", "each model's own name");
       stream.models.push_back(std::move(model));
     }
   }
 
-  void read_fit(const Section& section, const std::string& path, FitConfig& fit) {
+  void read_fit(const Section& section, const std::string& path,
+                std::vector<engine::Parameter> (*settings)(std::string_view), FitConfig& fit) {
     section.text("detector", fit.detector);
     section.integer("seed", fit.seed, 0, std::numeric_limits<std::uint64_t>::max());
     std::vector<engine::Parameter> table;
     try {
-      table = engine::all_parameters(fit.detector);
+      table = settings(fit.detector);
     } catch (const engine::InvalidSettings& unknown) {
       const engine::SettingError& error = unknown.errors().front();
       return fault(section["detector"], path + ".detector", error.found, error.allowed, error.nearest);

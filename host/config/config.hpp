@@ -7,6 +7,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/calibrate/decide.hpp"
@@ -170,6 +171,9 @@ Config parse_config(const std::string& yaml, const std::filesystem::path& file_f
 void locate(std::vector<ConfigError>&, const std::filesystem::path& file);
 /// Sockets bound beyond this machine: they need keys, which this version does not have.
 void refuse_beyond_loopback(const Config&, std::vector<ConfigError>&);
+/// What `fit` may be told of a detector: engine::all_parameters, and likewise of multivariate_series. Throws
+/// engine::InvalidSettings for an unknown detector.
+std::vector<engine::Parameter> fit_settings(std::string_view detector);
 /// The sections that differ and are fixed at start. Streams, models, rules and the log's level are not.
 std::vector<std::string> needs_restart(const Config& now, const Config& next);
 /// The reference documentation of every key, in Markdown, made from the tables that validate.

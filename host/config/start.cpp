@@ -1,4 +1,7 @@
 // What a start, or a reload, has to say of a configuration that is right in itself.
+#include "engine/model/model.hpp"
+#include "engine/series/series_model.hpp"
+#include "engine/series/series_settings.hpp"
 #include "host/config/config.hpp"
 #include "host/endpoint.hpp"
 
@@ -20,6 +23,23 @@ void refuse_beyond_loopback(const Config& config, std::vector<ConfigError>& faul
   for (std::size_t i = 0; i < config.publish.size(); ++i)
     check_one(key("publish", i), config.publish[i].bind, is_loopback_endpoint(config.publish[i].bind));
   check_one("api.bind", config.api.bind, is_loopback_host(host_of(config.api.bind)));
+}
+
+std::vector<engine::Parameter> fit_settings(std::string_view detector) {
+  if (detector == engine::multivariate_name) {
+    const auto table = engine::series_model_settings();
+    return {table.begin(), table.end()};
+  }
+  try {
+    return engine::all_parameters(detector);
+  } catch (const engine::InvalidSettings& unknown) {
+    engine::SettingError error = unknown.errors().front();
+    error.allowed += ", " + std::string(engine::multivariate_name);
+    std::vector<std::string_view> names{engine::multivariate_name};
+    if (!error.nearest.empty()) names.push_back(error.nearest);
+    error.nearest = std::string(engine::nearest_name(detector, names));
+    throw engine::InvalidSettings({error});
+  }
 }
 
 std::vector<std::string> needs_restart(const Config& now, const Config& next) {

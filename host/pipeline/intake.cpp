@@ -201,8 +201,8 @@ Intake::Taken Intake::take(std::uint32_t source, Message& message, const Routes&
       decoder_.decode(header_, frames_, stream.schema,
                       header_.format == Format::tensor ? tensor_rows_max : record_rows_max, batch.records);
   if (reason.empty() && stream.needs_time && batch.rows() > 0 && batch.records.time.empty())
-    reason = stream.series.empty() ? "time: missing, the stream's decision rule counts it"
-                                   : "time: missing, the stream's series have a time";
+    reason = stream.config.series ? "time: missing, the stream's series have a time"
+                                  : "time: missing, the stream's decision rule counts it";
   if (!reason.empty()) return refuse(batch, Refusal::payload, reason);
 
   batch.route = route->second;

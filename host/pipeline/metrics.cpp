@@ -166,26 +166,26 @@ std::string metrics_text(const Standing& standing, const Counters& counters, con
   const auto each_series = [&](auto&& receive) {
     for (const auto& [stream, route] : routes)
       for (const auto& lane : route->series)
-        receive(*lane->state, *lane, Labels{{"stream", stream}, {"model", lane->name}});
+        receive(*lane->counters, *lane, Labels{{"stream", stream}, {"model", lane->name}});
   };
-  each_series([&](const SeriesState& state, const SeriesLane&, Labels labels) {
+  each_series([&](const SeriesCounters& state, const SeriesLane&, Labels labels) {
     families.gauge("lanner_series", "Series that are held, one an entity.",
                    static_cast<double>(state.entities), std::move(labels));
   });
-  each_series([&](const SeriesState& state, const SeriesLane&, Labels labels) {
+  each_series([&](const SeriesCounters& state, const SeriesLane&, Labels labels) {
     families.gauge("lanner_series_warm", "Of these, those whose warm-up is over.",
                    static_cast<double>(state.warm), std::move(labels));
   });
-  each_series([&](const SeriesState& state, const SeriesLane&, Labels labels) {
+  each_series([&](const SeriesCounters& state, const SeriesLane&, Labels labels) {
     families.gauge("lanner_series_warm_up_rows", "Rows of warm-ups that have passed.",
                    static_cast<double>(state.warm_up_rows), std::move(labels));
   });
-  each_series([&](const SeriesState& state, const SeriesLane& lane, Labels labels) {
+  each_series([&](const SeriesCounters& state, const SeriesLane& lane, Labels labels) {
     families.gauge("lanner_series_warm_up_rows_wanted", "Rows of the warm-ups of all series that are held.",
-                   static_cast<double>(state.entities) * static_cast<double>(lane.warm_up()),
+                   static_cast<double>(state.entities) * static_cast<double>(lane.warm_up),
                    std::move(labels));
   });
-  each_series([&](const SeriesState& state, const SeriesLane&, Labels labels) {
+  each_series([&](const SeriesCounters& state, const SeriesLane&, Labels labels) {
     families.counter("lanner_series_evicted_total", "Series unseen longest that made way for others.",
                      state.evicted, std::move(labels));
   });

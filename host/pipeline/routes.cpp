@@ -6,6 +6,10 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "engine/model_file/tensors.hpp"
+#include "engine/series/series_model.hpp"
+#include "host/pipeline/field_lane.hpp"
+#include "host/pipeline/machine_lane.hpp"
 #include "kernels/device/error.hpp"
 
 namespace lanner::host {
@@ -153,18 +157,25 @@ bool has_features_of(const engine::Model& model, const std::filesystem::path& fi
   return false;
 }
 
+const SeriesLane* find_series(const Route* route, const std::string& name) {
+  if (!route) return nullptr;
+  for (const auto& lane : route->series)
+    if (lane->name == name) return lane.get();
+  return nullptr;
+}
+
 void add_series(Route& route, const Route* before) {
   const SeriesConfig& config = *route.config.series;
   // Seasons are told by the time, where the stream says that it has one.
   route.needs_time = !route.schema.time.empty();
-  for (const std::string& value : config.values) {
-    const SeriesLane* lane_before = nullptr;
-    if (before) {
-      for (const auto& lane : before->series)
-        if (lane->name == value) lane_before = lane.get();
-    }
-    route.series.push_back(std::make_shared<SeriesLane>(route.config, value, lane_before));
-  }
+  for (const std::string& value : config.values)
+    route.series.push_back(std::make_shared<FieldLane>(route.config, value, find_series(before, value)));
+}
+
+/// Null: it is something else.
+std::shared_ptr<const engine::SeriesModel> load_series(const std::filesystem::path& file) {
+  if (!engine::is_series_model(engine::read_file(file))) return nullptr;
+  return engine::SeriesModel::load(file);
 }
 
 void add_models(Route& route, const Route* before, Device& device, std::vector<ConfigError>& faults,
@@ -185,18 +196,36 @@ void add_models(Route& route, const Route* before, Device& device, std::vector<C
           route.config.models.empty() ? ".learn.save" : fmt::format(".models[{}].file", i);
       faults.push_back({.key = stream_key + key, .found = std::move(found), .allowed = std::move(allowed)});
     };
+    // The first model's where the stream declares none.
+    const auto takes_fields_of = [&](const engine::Schema& fitted) {
+      if (route.schema.fields == fitted.fields) return true;
+      fault(fmt::format("{}, a model of the fields {}", config.file.string(), field_list(fitted)),
+            "a model of the stream's fields, " + field_list(route.schema));
+      return false;
+    };
     try {
+      if (auto series = load_series(config.file)) {
+        if (!route.config.features.empty()) {
+          faults.push_back({.key = stream_key + ".features",
+                            .found = "features beside " + config.file.string() + ", a model of series",
+                            .allowed = "none: its metrics are the fields as they are"});
+          continue;
+        }
+        if (route.schema.fields.empty()) adopt(route.schema, series->schema());
+        if (!takes_fields_of(series->schema())) continue;
+        StreamConfig stream = route.config;
+        stream.schema = route.schema;
+        route.series.push_back(std::make_shared<MachineLane>(stream, name, config.role, std::move(series),
+                                                             device, find_series(before, name)));
+        continue;
+      }
       const Lane* lane_before = find_lane(before, name);
       auto model = engine::Model::load(config.file);
       const engine::Schema& fitted = model->features().schema();
       if (!has_features_of(*model, config.file, route.config, faults)) continue;
       if (route.schema.fields.empty()) adopt(route.schema, fitted);
       if (route.lanes.empty()) adopt_segment(route.schema, *model);
-      if (route.schema.fields != fitted.fields) {
-        fault(fmt::format("{}, a model of the fields {}", config.file.string(), field_list(fitted)),
-              "a model of the stream's fields, " + field_list(route.schema));
-        continue;
-      }
+      if (!takes_fields_of(fitted)) continue;
       route.lanes.push_back(std::make_shared<Lane>(route.config, name, config.role,
                                                    resident(std::move(model), device, lane_before), device,
                                                    lane_before, gpus));
@@ -242,7 +271,7 @@ Routes build_routes(const Config& config, Device& device, StreamCounterTable& co
     add_models(*route, route_before, device, faults, gpus);
     if (stream.series) {
       add_series(*route, route_before);
-    } else if (route->lanes.empty() && stream.models.empty()) {
+    } else if (route->results() == 0 && stream.models.empty()) {
       if (!stream.learn) {
         faults.push_back({.key = "streams." + stream.name,
                           .found = "neither models nor learn nor series",

@@ -46,7 +46,7 @@ struct Route {
   StreamConfig config;
   engine::Schema schema;
   bool needs_time = false;  ///< for its decision rule
-  /// Of models or of series, never both. A batch has a result of each, in this order.
+  /// A batch has a result of each, in this order: of models of rows, and of series.
   std::vector<std::shared_ptr<Lane>> lanes;
   std::vector<std::shared_ptr<SeriesLane>> series;
   /// The scoring thread's: what its models cost. A change of models begins anew.

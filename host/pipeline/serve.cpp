@@ -193,7 +193,7 @@ Host::Host(const PartialConfig& partial, const ServeOptions& options)
                    lane->name, lane->detector, lane->hash, lane->rule);
     for (const auto& lane : route->series)
       spdlog::info("stream {}: series {} ({}), warm after {} rows each, at most {}, {}", name, lane->name,
-                   lane->hash, lane->warm_up(), lane->entities_max, lane->rule);
+                   lane->hash, lane->warm_up, lane->entities_max, lane->rule);
     if (route->learning)
       spdlog::info("stream {}: no model yet, learning {} from {}", name, route->config.learn->fit.detector,
                    route->learning->rows_wanted()

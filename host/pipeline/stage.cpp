@@ -110,7 +110,7 @@ bool Stage::gpus_in_use() const {
 bool Stage::is_direct(const Batch& batch) const {
   const engine::Records& records = batch.records;
   if (records.count < direct_rows_min || !records.dense.floats || gpus_in_use()) return false;
-  if (!records.refused.empty() || batch.route->lanes.empty()) return false;
+  if (!records.refused.empty() || batch.route->lanes.empty() || !batch.route->series.empty()) return false;
   for (const auto& lane : batch.route->lanes) {
     if (!lane->model().features().is_identity() || lane->width() != records.dense.width) return false;
   }

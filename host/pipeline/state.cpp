@@ -16,8 +16,7 @@ namespace lanner::host {
 namespace {
 
 // Mark, CRC-32 of the body, body: entries of stream, model, hash, rule, windows, numbers of the decision
-// rule and of the drift watch, each as its length and its bytes. An entry of series has them for windows, and
-// neither a rule nor numbers.
+// rule and of the drift watch, each as its length and its bytes. An entry of series has them for windows.
 constexpr std::string_view mark = "LANNERS2";
 constexpr std::size_t body_begin = mark.size() + sizeof(std::uint32_t);
 
@@ -88,8 +87,12 @@ std::string_view parts_of(const Lane& lane) {
   return has_decisions(lane) ? "windows and decisions" : "windows";
 }
 
-std::string_view parts_of(const SeriesLane&) {
-  return "series";
+bool has_decisions(const SeriesLane& lane) {
+  return lane.decider() && !lane.decider()->state().empty();
+}
+
+std::string_view parts_of(const SeriesLane& lane) {
+  return has_decisions(lane) ? "series and decisions" : "series";
 }
 
 std::vector<double> numbers_of(std::string_view bytes) {
@@ -116,18 +119,29 @@ Restored goes_on(const Route& route, const LaneIdentity& lane, std::string_view 
           true};
 }
 
+Restored other_rule(const Route& route, const LaneIdentity& lane, const Entry& entry) {
+  return anew(route, lane, "decisions", fmt::format("the last run's rule was {}", entry.rule));
+}
+
 std::span<const std::byte> raw(std::string_view bytes) {
   return std::as_bytes(std::span(bytes));
 }
 
 Restored restore_lane(const Route& route, const SeriesLane& lane, const Entry& entry) {
   if (entry.hash != lane.hash)
-    return anew(route, lane, parts_of(lane), "the last run's settings were others");
+    return anew(route, lane, parts_of(lane),
+                lane.decider() ? "the last run's model of this name was another"
+                               : "the last run's settings were others");
+  std::string_view what = "series";
   try {
-    lane.state->series.restore(raw(entry.windows));
-    lane.state->show();
+    lane.restore(raw(entry.windows));
+    what = "decisions";
+    if (has_decisions(lane)) {
+      if (entry.rule != lane.rule) return other_rule(route, lane, entry);
+      lane.decider()->restore(numbers_of(entry.decider));
+    }
   } catch (const std::invalid_argument& error) {
-    return anew(route, lane, parts_of(lane), error.what());
+    return anew(route, lane, what, error.what());
   }
   return goes_on(route, lane, parts_of(lane));
 }
@@ -142,8 +156,7 @@ Restored restore_lane(const Route& route, const Lane& lane, const Entry& entry) 
     // Where the watch was off, or was for another run's version of it, there are no numbers.
     if (lane.drift && !entry.drift.empty()) lane.drift->restore(numbers_of(entry.drift));
     if (!lane.decider->state().empty()) {
-      if (entry.rule != lane.rule)
-        return anew(route, lane, what, fmt::format("the last run's rule was {}", entry.rule));
+      if (entry.rule != lane.rule) return other_rule(route, lane, entry);
       lane.decider->restore(numbers_of(entry.decider));
     }
   } catch (const std::invalid_argument& error) {
@@ -160,9 +173,10 @@ void put_parts(std::string& out, const Lane& lane) {
 }
 
 void put_parts(std::string& out, const SeriesLane& lane) {
-  put(out, {});
-  put(out, bytes_of(lane.state->series.snapshot()));
-  put(out, {});
+  const bool decides = has_decisions(lane);
+  put(out, decides ? std::string_view(lane.rule) : std::string_view());
+  put(out, bytes_of(lane.snapshot()));
+  put(out, bytes_of(decides ? lane.decider()->state() : std::vector<double>()));
   put(out, {});
 }
 

@@ -26,11 +26,11 @@ Json described(const LaneIdentity& lane) {
 }
 
 Json series_of(const SeriesLane& lane) {
-  const SeriesState& state = *lane.state;
+  const SeriesCounters& state = *lane.counters;
   const std::uint64_t entities = count(state.entities);
   return {{"entities", entities},
           {"warm", count(state.warm)},
-          {"warm_up", {{"rows", count(state.warm_up_rows)}, {"rows_wanted", entities * lane.warm_up()}}},
+          {"warm_up", {{"rows", count(state.warm_up_rows)}, {"rows_wanted", entities * lane.warm_up}}},
           {"evicted", count(state.evicted)}};
 }
 

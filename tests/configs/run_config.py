@@ -58,7 +58,14 @@ def service(i, odd):
             "errors": rng.expovariate(1)}
 
 
-makers = {"quickstart": sensor, "payments": payment, "security_log": sign_in, "server_metrics": server, "demo": machine, "latency": service}
+def of_machines(i, odd):
+    load = rng.random()
+    return {"host": f"web-{i % 3}", "at": start_ns + i // 3 * 60_000_000_000, "cpu": 1.0 if odd else load, "memory": rng.gauss(0.6, 0.02),
+            "load": 0.0 if odd else 8 * load, "disk_bytes_per_s": 1e5 * load + rng.random(),
+            "network_bytes_per_s": 0.0 if odd else 1e6 * load}
+
+
+makers = {"quickstart": sensor, "payments": payment, "security_log": sign_in, "server_metrics": server, "demo": machine, "latency": service, "machines": of_machines}
 make = makers[config.stem]  # a configuration without a line here fails the test
 
 text = config.read_text()
@@ -67,6 +74,14 @@ text = re.sub(r"^api:.*$", "", text, flags=re.M)
 (work / config.name).write_text(text)
 acked = "lossy" not in text
 stream = re.search(r"^streams:\n  (\w+):", text, re.M).group(1)
+
+if "fit:" in text:
+    training = [make(i, False) for i in range(2100)]
+    names = list(training[0])
+    (work / "training.csv").write_text(",".join(names) + "\n" +
+                                       "".join(",".join(str(row[name]) for name in names) + "\n" for row in training))
+    subprocess.run([lanner, "fit", "--config", str(work / config.name), "--stream", stream, "--data", str(work / "training.csv")],
+                   check=True)
 
 context = zmq.Context()
 subscriber = context.socket(zmq.SUB)
