@@ -32,6 +32,7 @@ import host_process  # noqa: E402
 of_the_wire = importlib.util.spec_from_file_location("wire_run", here.parent / "wire" / "run.py")
 wire_run = importlib.util.module_from_spec(of_the_wire)
 of_the_wire.loader.exec_module(wire_run)
+sys.path.insert(0, str(here))  # before its folder, which has a test_series too
 
 if __name__ == "__main__":
     host_process.LANNER = str(Path(binary).resolve())
