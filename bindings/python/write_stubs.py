@@ -156,7 +156,10 @@ def main(folder):
                 "push": ("value: float | None, time: Any = None", "SeriesScores"),
                 "push_rows": ("values: ArrayLike | Any, times: ArrayLike | Any = None", "SeriesScores")}),
             ("MultivariateSeries", parameters.multivariate_arguments(engine), {
-                "anomaly_score": ("X: ArrayLike | Any", "NDArray[np.float64]"), "push": ("row: ArrayLike", "float")})):
+                "anomaly_score": ("X: ArrayLike | Any", "NDArray[np.float64]"), "push": ("row: ArrayLike", "float"),
+                "explain": ("X: ArrayLike | Any", "NDArray[np.float64]"),
+                "p_value": ("X: ArrayLike | Any", "NDArray[np.float64]"),
+                "load": ("path: str | PathLike[str]", "Self")})):
         docstring = parameters.with_parameters(class_docstring("_series", name), arguments)
         lines += [*list(made(name, "BaseEstimator", docstring, arguments))[:-1], *methods("_series", "_Streaming"),
                   *methods("_series", name, **more), ""]

@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import hashlib
 import pickle
 import subprocess
 import tempfile
@@ -197,6 +198,49 @@ class ManyMetrics(unittest.TestCase):
         gaps, filled = self.fresh.copy(), self.fresh.copy()
         gaps[200, 1], gaps[201, 1], filled[200:202, 1] = NAN, np.inf, self.fresh[199, 1]
         same(self.detector.anomaly_score(gaps), self.detector.anomaly_score(filled))
+
+    def test_a_model_file_goes_there_and_back(self):
+        frame = pandas.DataFrame(self.TRAINING, columns=["cpu", "memory", "disk"])
+        detector = lanner.MultivariateSeries(references_max=500, smoothing=3).fit(frame)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "machine.lanner"
+            detector.save(file)
+            loaded = lanner.MultivariateSeries.load(file)
+            self.assertEqual("sha256:" + hashlib.sha256(file.read_bytes()).hexdigest(), loaded.model_.hash)
+            with self.assertRaisesRegex(ValueError, "a model of series of many metrics, allowed a model of rows"):
+                lanner.load(file)
+            rows = Path(folder) / "rows.lanner"
+            lanner.Histogram().fit(self.TRAINING).save(rows)
+            with self.assertRaisesRegex(ValueError, "lanner.format_version: found '1', allowed 3"):
+                lanner.MultivariateSeries.load(rows)
+        self.assertEqual(loaded.get_params(), detector.get_params())
+        self.assertEqual(list(loaded.feature_names_in_), ["cpu", "memory", "disk"])
+        fresh = pandas.DataFrame(self.fresh, columns=["cpu", "memory", "disk"])
+        for method in ("anomaly_score", "p_value", "explain"):
+            same(getattr(loaded, method)(fresh), getattr(detector, method)(fresh))
+
+    def test_p_values_are_shares_of_the_rows_held_out(self):
+        p_values = self.detector.p_value(self.fresh)
+        self.assertEqual(p_values.dtype, np.dtype(np.float64))
+        same(p_values[:123], np.ones(123))  # the longest window and the average over five fill up
+        self.assertTrue((p_values[123:300] < 1).any())
+        self.assertLess(p_values[302], 0.002)
+        scores = self.detector.anomaly_score(self.fresh)[123:]
+        order = np.argsort(scores, kind="stable")
+        self.assertTrue((np.diff(p_values[123:][order]) <= 0).all())
+        without = clone(self.detector).set_params(calibration="none").fit(self.TRAINING)
+        same(without.p_value(self.fresh), np.ones(400))
+        self.assertEqual(without.model_.provenance["rows_fitted_on"], "3000")
+        self.assertEqual(self.detector.model_.provenance["rows_calibrated_on"], str(600 - 123))
+
+    def test_contributions_add_up_to_the_score(self):
+        fresh = self.fresh[:60].copy()
+        fresh[50:, 1] = 5
+        parts = self.detector.explain(fresh)
+        self.assertEqual((parts.dtype, parts.shape), (np.dtype(np.float64), (60, 3)))
+        np.testing.assert_allclose(parts.sum(axis=1), self.detector.anomaly_score(fresh), rtol=1e-5)
+        self.assertTrue((parts >= 0).all())
+        self.assertEqual(parts[55].argmax(), 1)
 
     def test_another_device_has_the_same_bits(self):
         emulated = clone(self.detector).set_params(device="emulated").fit(self.TRAINING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,18 +96,44 @@ class MultivariateSeries(_Streaming):
     """Learns what a machine's many metrics look like together, from rows in the order of time that were mostly normal.
 
     A row's score, float64 and higher for what is more anomalous, is how far its metrics, their trailing means and
-    deviations are from those of the training rows; it has their unit, and no threshold: rank by it, or choose one on
-    rows that you know. Rows are [n, metrics]. A missing value (NaN or infinite) counts as the metric's last one.
+    deviations are from those of the training rows, in their unit. Rows are [n, metrics]. A missing value (NaN or infinite)
+    counts as the metric's last one. p_value compares with the last rows of the training part, which are held out for
+    that; nothing is guaranteed of it, as rows resemble those before them.
     """
 
     def fit(self, X, y=None):
-        """X: [n, metrics], at least one finite value in each. y: not used.
+        """X: [n, metrics] in the order of time, at least one finite value in each metric. y: not used.
 
-        Raises ValueError for parameters that the engine doesn't allow, with its text, and for rows that can't be used.
+        Raises ValueError for parameters that the engine doesn't allow, with its text, for rows that can't be used, and
+        where too few are held out to calibrate on (calibration="none" needs none).
         """
         X = self._checked(X, reset=True)
-        self.model_ = _engine.MultivariateModel.fit(X, _settings(self, _multivariate))
+        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(X.shape[1])])
+        self.model_ = _engine.MultivariateModel.fit(X, _settings(self, _multivariate), [str(name) for name in names],
+                                                    "multivariate_series", self.device)
         return self.reset()
+
+    @classmethod
+    def load(cls, path):
+        """The estimator of a model file, fitted: from `save` or `lanner fit --detector multivariate_series`.
+
+        It takes the rows of one machine at a time, also where the model is of several. Raises OSError where the file
+        can't be read, ValueError where it is no such model.
+        """
+        model = _engine.MultivariateModel.load(os.fspath(path))
+        table = {parameter.name: parameter for parameter in _multivariate}
+        estimator = cls(**{name: _parameters.parsed(table[name], text) for name, text in model.settings.items()})
+        estimator.n_features_in_ = len(model.metrics)
+        if model.metrics != [f"x{i}" for i in range(len(model.metrics))]:
+            estimator.feature_names_in_ = np.array(model.metrics, dtype=object)
+        estimator.model_ = model
+        return estimator
+
+    def save(self, path):
+        """Writes the model file that `load`, `lanner score` and `lanner serve` read. It holds what fit learned, not the
+        rows that were pushed. Raises OSError."""
+        check_is_fitted(self)
+        self.model_.save(os.fspath(path))
 
     def anomaly_score(self, X):
         """Scores of rows that begin at X's first, whatever was pushed before: float64 [n]."""
@@ -116,6 +143,19 @@ class MultivariateSeries(_Streaming):
     def score_samples(self, X):
         """Minus the anomaly score, as scikit-learn has it: higher is more normal."""
         return -self.anomaly_score(X)
+
+    def p_value(self, X):
+        """Of rows that begin at X's first: float64 [n] in (0, 1], the share of the calibration rows that scored at least
+        as high, and below what they reach a fitted tail; 1 until the longest window is full, and without calibration.
+        No p-value is guaranteed."""
+        check_is_fitted(self)
+        return self.model_.p_values(self._checked(X), self.device)
+
+    def explain(self, X):
+        """Contributions of the metrics to the scores of rows that begin at X's first, float64 [n, metrics], not negative:
+        a row's sum is its score within 1e-5 of it. A search for each of the last `smoothing` rows of every row."""
+        check_is_fitted(self)
+        return self.model_.contributions(self._checked(X), self.device)
 
     def push(self, row):
         """The score of the next row, [metrics]."""

@@ -5,6 +5,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -22,6 +23,9 @@
 #include "bindings/python/module/arrays.hpp"
 #include "bindings/python/module/devices.hpp"
 #include "bindings/python/module/events.hpp"
+#include "engine/series/multivariate.hpp"
+#include "engine/series/series_model.hpp"
+#include "engine/series/series_scorer.hpp"
 #include "engine/series/series_settings.hpp"
 #include "kernels/arithmetic/environment.hpp"
 
@@ -121,69 +125,107 @@ class SeriesDetector {
   engine::SeriesDetector detector_;
 };
 
-using MultivariateState = std::tuple<Given, nb::bytes, nb::bytes, nb::bytes, nb::bytes>;
-
 class MultivariateModel {
  public:
-  static MultivariateModel fit(const DoubleRows& rows, Given settings) {
-    const auto parameters = parameters_of(settings);
+  explicit MultivariateModel(std::shared_ptr<const engine::SeriesModel> model) : model_(std::move(model)) {}
+
+  static MultivariateModel fit(const DoubleRows& rows, Given settings,
+                               const std::vector<std::string>& metrics, const std::string& name,
+                               const std::string& device_name) {
+    const auto device = device_named(device_name);
     nb::gil_scoped_release release;
     const FloatEnvironment environment;
-    const std::span values(rows.data(), rows.size());
-    return {std::move(settings), std::make_shared<const engine::MultivariateModel>(
-                                     engine::fit_multivariate(values, rows.shape(1), parameters))};
+    engine::Schema schema;
+    for (const std::string& metric : metrics) schema.fields.push_back({metric});
+    engine::Records records;
+    records.count = rows.shape(0);
+    records.dense = {nullptr, rows.data(), rows.shape(1)};
+    return MultivariateModel(engine::SeriesModel::fit(*device, schema, records, {std::move(settings), name}));
+  }
+  static MultivariateModel of_bytes(const nb::bytes& bytes) {
+    return MultivariateModel(engine::SeriesModel::from_bytes(from_bytes<std::byte>(bytes)));
+  }
+  static MultivariateModel load(const std::string& path) {
+    return MultivariateModel(engine::SeriesModel::load(path));
   }
 
-  const std::shared_ptr<const engine::MultivariateModel>& data() const { return model_; }
-
-  MultivariateState state() const {
-    const nearest::ReferenceSet& references = model_->references;
-    std::vector<float> rows;
-    rows.reserve(references.rows() * references.width);
-    for (const std::uint32_t distinct : nearest::distinct_of_rows(references)) {
-      const float* row = references.view().row(distinct);
-      rows.insert(rows.end(), row, row + references.width);
-    }
-    return {settings_, to_bytes(model_->low), to_bytes(model_->range), to_bytes(model_->typical),
-            to_bytes(rows)};
-  }
-  static MultivariateModel of_state(const MultivariateState& state) {
-    auto model = std::make_shared<engine::MultivariateModel>();
-    model->parameters = parameters_of(std::get<0>(state));
-    model->low = from_bytes<double>(std::get<1>(state));
-    model->range = from_bytes<double>(std::get<2>(state));
-    model->typical = from_bytes<double>(std::get<3>(state));
-    const std::vector<float> rows = from_bytes<float>(std::get<4>(state));
-    const std::size_t width = model->metrics() * (1 + 2 * model->parameters.windows.size());
-    if (width == 0 || model->range.size() != model->metrics() || model->typical.size() != model->metrics() ||
-        rows.empty() || rows.size() % width != 0)
-      throw std::invalid_argument("multivariate: found a state that no model has");
-    model->references = nearest::distinct_rows({rows.data(), rows.size() / width, width, width});
-    return {std::get<0>(state), std::move(model)};
+  const std::shared_ptr<const engine::SeriesModel>& data() const { return model_; }
+  nb::bytes bytes() const { return to_bytes(model_->bytes()); }
+  std::vector<std::string> metrics() const {
+    std::vector<std::string> names;
+    for (const engine::FieldSpec& field : model_->schema().fields) names.push_back(field.name);
+    return names;
   }
 
  private:
-  MultivariateModel(Given settings, std::shared_ptr<const engine::MultivariateModel> model)
-      : settings_(std::move(settings)), model_(std::move(model)) {}
-
-  static engine::MultivariateParameters parameters_of(const Given& settings) {
-    return engine::multivariate_parameters(
-        engine::Settings::parse(engine::multivariate_settings(), settings));
-  }
-
-  Given settings_;
-  std::shared_ptr<const engine::MultivariateModel> model_;
+  std::shared_ptr<const engine::SeriesModel> model_;
 };
+
+constexpr std::size_t rows_a_piece = 4096;
+
+void check_rows(const DoubleRows& rows, std::size_t metrics) {
+  if (rows.shape(1) != metrics)
+    throw std::invalid_argument("found rows of " + std::to_string(rows.shape(1)) + " metrics, allowed " +
+                                std::to_string(metrics));
+}
+
+// Rows of one machine, from its first on; `each` is told of a piece, which has been pushed.
+template <class Each>
+void pass(engine::SeriesScorer& scorer, const DoubleRows& rows, std::span<double> p_values,
+          const Each& each) {
+  std::vector<engine::EntityRow> piece;
+  std::vector<float> scores(std::min(rows_a_piece, rows.shape(0)));
+  std::vector<std::uint8_t> unguaranteed(scores.size());
+  for (std::size_t begin = 0; begin < rows.shape(0); begin += piece.size()) {
+    const std::size_t count = std::min(rows_a_piece, rows.shape(0) - begin);
+    piece.clear();
+    for (std::size_t i = begin; i < begin + count; ++i)
+      piece.push_back({{}, rows.data() + i * rows.shape(1)});
+    scorer.push_rows(piece, 1, std::span(scores).first(count), p_values.subspan(begin, count),
+                     std::span(unguaranteed).first(count));
+    each(begin, count);
+  }
+}
+
+Vector<double> p_values(const MultivariateModel& model, const DoubleRows& rows,
+                        const std::string& device_name) {
+  check_rows(rows, model.data()->schema().fields.size());
+  const auto device = device_named(device_name);
+  std::vector<double> out(rows.shape(0));
+  {
+    nb::gil_scoped_release release;
+    const FloatEnvironment environment;
+    engine::SeriesScorer scorer(*device, model.data());
+    pass(scorer, rows, out, [](std::size_t, std::size_t) {});
+  }
+  return to_numpy(std::move(out));
+}
+
+Table<double> contributions(const MultivariateModel& model, const DoubleRows& rows,
+                            const std::string& device_name) {
+  const std::size_t metrics = model.data()->schema().fields.size();
+  check_rows(rows, metrics);
+  const auto device = device_named(device_name);
+  std::vector<double> out(rows.shape(0) * metrics), unused(rows.shape(0));
+  {
+    nb::gil_scoped_release release;
+    const FloatEnvironment environment;
+    engine::SeriesScorer scorer(*device, model.data());
+    pass(scorer, rows, unused, [&](std::size_t begin, std::size_t count) {
+      for (std::size_t i = 0; i < count; ++i)
+        scorer.machines().contributions(i, std::span(out).subspan((begin + i) * metrics, metrics));
+    });
+  }
+  return to_numpy<Table<double>>(std::move(out), {rows.shape(0), metrics});
+}
 
 class MultivariateDetector {
  public:
   MultivariateDetector(const MultivariateModel& model, const std::string& device)
-      : model_(model.data()), device_(device_named(device)), detector_(made()) {}
+      : model_(model.data()->learned()), device_(device_named(device)), detector_(made()) {}
 
   Vector<double> push_rows(const DoubleRows& rows) {
-    if (rows.shape(1) != model_->metrics())
-      throw std::invalid_argument("found rows of " + std::to_string(rows.shape(1)) + " metrics, allowed " +
-                                  std::to_string(model_->metrics()));
+    check_rows(rows, model_->metrics());
     if (rows.shape(0) == 0) return to_numpy(std::vector<double>());
     return to_numpy(turns_.take([&] { return detector_.push_rows(std::span(rows.data(), rows.size())); }));
   }
@@ -217,7 +259,7 @@ void add_series(nb::module_& module) {
   module.def(
       "series_settings", [] { return listed(engine::series_settings()); }, "What SeriesDetector takes.");
   module.def(
-      "multivariate_settings", [] { return listed(engine::multivariate_settings()); },
+      "multivariate_settings", [] { return listed(engine::series_model_settings()); },
       "What MultivariateModel.fit takes.");
 
   nb::class_<SeriesDetector>(module, "SeriesDetector", "One series, watched row by row.")
@@ -241,11 +283,25 @@ void add_series(nb::module_& module) {
 
   nb::class_<MultivariateModel>(module, "MultivariateModel", "What was learned of a machine's metrics.")
       .def_static("fit", &MultivariateModel::fit, nb::arg("rows").noconvert(), nb::arg("settings"),
+                  nb::arg("metrics"), nb::arg("name"), nb::arg("device") = "cpu",
                   "rows: float64 [n, metrics] in the order of time; NaN: missing.")
-      .def_prop_ro("metrics", [](const MultivariateModel& model) { return model.data()->metrics(); })
-      .def("__getstate__", &MultivariateModel::state)
-      .def("__setstate__", [](MultivariateModel& model, const MultivariateState& state) {
-        new (&model) MultivariateModel(MultivariateModel::of_state(state));
+      .def_static("load", &MultivariateModel::load, nb::arg("path"))
+      .def(
+          "save", [](const MultivariateModel& model, const std::string& path) { model.data()->save(path); },
+          nb::arg("path"))
+      .def_prop_ro("metrics", &MultivariateModel::metrics, "Their names.")
+      .def_prop_ro("name", [](const MultivariateModel& model) { return model.data()->name(); })
+      .def_prop_ro("hash", [](const MultivariateModel& model) { return model.data()->hash(); })
+      .def_prop_ro("settings",
+                   [](const MultivariateModel& model) { return model.data()->settings().values(); })
+      .def_prop_ro("provenance", [](const MultivariateModel& model) { return model.data()->provenance(); })
+      .def("p_values", &p_values, nb::arg("rows").noconvert(), nb::arg("device") = "cpu",
+           "rows: float64 [n, metrics], a machine's from its first on. float64 [n].")
+      .def("contributions", &contributions, nb::arg("rows").noconvert(), nb::arg("device") = "cpu",
+           "rows: likewise. float64 [n, metrics].")
+      .def("__getstate__", [](const MultivariateModel& model) { return std::make_tuple(model.bytes()); })
+      .def("__setstate__", [](MultivariateModel& model, const std::tuple<nb::bytes>& state) {
+        new (&model) MultivariateModel(MultivariateModel::of_bytes(std::get<0>(state)));
       });
 
   nb::class_<MultivariateDetector>(module, "MultivariateDetector", "A machine's rows, scored as they come.")
