@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/series/series_model.hpp"
+#include "engine/series/series_scorer.hpp"
 #include "tests/engine/model/models.hpp"
 #include "tests/fuzz/fuzzing.hpp"
 
@@ -72,6 +74,47 @@ TEST(File, Model) {
       EXPECT_LE(extrapolated[row], 1);
     }
     EXPECT_EQ(Model::from_bytes(model->bytes())->hash(), model->hash());
+  });
+}
+
+TEST(File, SeriesModel) {
+  const auto device = Device::cpu({CpuTier::scalar, 1});
+  const engine::testing::Table training = engine::testing::normal_rows(30, 2, 1);
+  engine::Records records;
+  records.count = 30;
+  records.dense = {training.values.data(), nullptr, 2};
+  std::vector<Input> corpus;
+  for (const char* calibration : {"0.5", "none"})
+    corpus.push_back(engine::SeriesModel::fit(
+                         *device, {{{"a"}, {"b"}}, "", "at", ""}, records,
+                         {{{"windows", "2,3"}, {"smoothing", "2"}, {"calibration", calibration}}, "m"})
+                         ->bytes());
+  constexpr std::string_view words[] = {"{",       "}",       "\"",           ":",   ",",     "[0]",
+                                        "\"F32\"", "\"F64\"", "\"U32\"",      "-1",  "1e999", "none",
+                                        "0.001",   "metrics", "__metadata__", "\xFF"};
+  fuzz(corpus, words, [&](Bytes bytes) {
+    std::shared_ptr<const engine::SeriesModel> model;
+    try {
+      model = engine::SeriesModel::from_bytes({bytes.begin(), bytes.end()});
+    } catch (const InvalidModel&) {
+      return;
+    }
+    engine::SeriesScorer scorer(*device, model);
+    std::vector<double> values;
+    for (const double value : {0.0, 1e308, -1e308})
+      values.insert(values.end(), model->schema().fields.size(), value);
+    std::vector<engine::EntityRow> rows;
+    for (std::size_t row = 0; row < 3; ++row)
+      rows.push_back({"", &values[row * model->schema().fields.size()]});
+    float scores[3];
+    double p_values[3];
+    std::uint8_t marks[3];
+    scorer.push_rows(rows, 1, scores, p_values, marks);
+    for (std::size_t row = 0; row < 3; ++row) {
+      EXPECT_TRUE(std::isfinite(scores[row])) << scores[row];
+      EXPECT_TRUE(p_values[row] > 0 && p_values[row] <= 1) << p_values[row];
+    }
+    EXPECT_EQ(engine::SeriesModel::from_bytes(model->bytes())->hash(), model->hash());
   });
 }
 
