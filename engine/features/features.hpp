@@ -104,6 +104,7 @@ class FeaturePlan {
 
   const Schema& schema() const;
   std::span<const FeatureSpec> specs() const;
+  const FeatureLimits& limits() const;
   std::size_t width() const;
   std::span<const std::string> column_names() const;
   /// Whether a column is a number that could have been another while all else stays: not one of a category's,

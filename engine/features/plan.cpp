@@ -199,6 +199,9 @@ void FeaturePlan::Fitted::lay_columns() {
 const Schema& FeaturePlan::schema() const {
   return fitted_->schema;
 }
+const FeatureLimits& FeaturePlan::limits() const {
+  return fitted_->windows.limits;
+}
 std::span<const FeatureSpec> FeaturePlan::specs() const {
   return fitted_->specs;
 }

@@ -504,6 +504,7 @@ std::shared_ptr<const Model> Model::fit(Device& device, const Schema& schema, co
       {"seed", std::to_string(options.seed)},
   };
   if (!fittable.reasons.empty()) provenance["auto"] = fittable.reasons;
+  provenance.insert(options.provenance.begin(), options.provenance.end());
   Calibrations calibrations;
   if (!result.scores.empty()) {
     if (progress) progress(0.95, "calibration");
@@ -548,10 +549,11 @@ std::shared_ptr<const Model> Model::calibrate(Device& device, const Schema& sche
 }
 
 std::shared_ptr<const Model> Model::recalibrated(Device& device, const Records& records, std::uint64_t seed,
-                                                 Progress progress) const {
+                                                 Progress progress,
+                                                 std::map<std::string, std::string> provenance) const {
   if (!calibration_) throw std::invalid_argument("a model without calibration can't be calibrated again");
   if (progress) progress(0, "features");
-  std::map<std::string, std::string> provenance = provenance_;
+  provenance.insert(provenance_.begin(), provenance_.end());
   provenance["recalibrated"] = "of " + hash_;
   auto model = from_bytes(calibrated_on_all(device, nullptr, name_, detector_, fitted_, *settings_,
                                             *features_, records, seed, std::move(provenance), progress));

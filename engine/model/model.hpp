@@ -46,6 +46,7 @@ struct FitOptions {
   /// A GPU for what one is used for in fitting: the histogram's and the calibration's sorting, an
   /// autoencoder's training. It must outlive the fit, which throws DeviceError where it fails.
   Device* gpu = nullptr;
+  std::map<std::string, std::string> provenance;  ///< beside what a fit says of itself, which goes before
 };
 
 /// Settings that every fit takes beside its detector's: calibration (share held out, 0.2; "cross"; "none"),
@@ -77,9 +78,10 @@ class Model {
                                                 const FitOptions&, Progress = {});
 
   /// This model's features and detector, as they are, calibrated on all of these records instead, by this
-  /// model's settings; `seed`: of the examples that are kept. Throws std::invalid_argument for a model
-  /// without calibration, and as fit does.
-  std::shared_ptr<const Model> recalibrated(Device&, const Records&, std::uint64_t seed, Progress = {}) const;
+  /// model's settings; `seed`: of the examples that are kept; `provenance` as in FitOptions. Throws
+  /// std::invalid_argument for a model without calibration, and as fit does.
+  std::shared_ptr<const Model> recalibrated(Device&, const Records&, std::uint64_t seed, Progress = {},
+                                            std::map<std::string, std::string> provenance = {}) const;
 
   static std::shared_ptr<const Model> load(const std::filesystem::path&);
   static std::shared_ptr<const Model> from_bytes(std::vector<std::byte>);

@@ -16,6 +16,10 @@ struct Refitted {
 /// fit: detector, features and calibration anew. calibration: that alone; the rest stays as it is.
 enum class Renewed { fit, calibration };
 
+/// What the model was fitted with, to fit it again: detector, settings, features and their limits, seed,
+/// name. Throws std::invalid_argument for a model that was imported, of which nobody here knows how.
+FitOptions options_of(const Model&);
+
 /// Fits, or calibrates, on the earlier four fifths of `recent`, in their order, and compares both models on
 /// the rest (engine/refit/gate.hpp). What is compared is what would take over: the last fifth is not fitted
 /// on afterwards. The options are those of a first fit; the schema is that of the model at work. Throws what

@@ -62,6 +62,8 @@ constexpr Key model_keys[] = {
     {"name", "text", "the file's name without its ending", "The name it is published under."},
     {"role", "active, shadow", "active", "active: raises alerts. shadow: scored and published beside it."},
     {"fit", "a map", "none", "How `lanner fit --config` fits it."},
+    {"refit", "a map, a duration", "none",
+     "Fit it again on recent events, as it was fitted; of one model of the stream. A duration: `every`."},
 };
 constexpr Key fit_keys[] = {
     {"detector", "a detector's name, auto, multivariate_series", "nearest_neighbours",
@@ -89,6 +91,16 @@ constexpr Key refit_keys[] = {
      "renewed."},
     {"rows", "a whole number from 100", "as many as were learned from",
      "Recent events that it needs; four fifths are fitted on, the rest compared on."},
+};
+constexpr Key model_refit_keys[] = {
+    {"every", "a duration from 1s", "none", "After so much event time (without event times: time)."},
+    {"on_drift", "say, calibrate, fit", "say",
+     "Once the data stops looking like the calibration rows. calibrate: the detector stays, its p-values are "
+     "renewed."},
+    {"rows", "a whole number from 100", "5000",
+     "Recent events that it needs; four fifths are fitted on, the rest compared on."},
+    {"save", "a path", "kept in memory",
+     "Where a model that took over is written, and read at a start while `file` is the one it came from."},
 };
 constexpr Key series_keys[] = {
     {"values", "a field name, or a list of them", "", "Fields of numbers: a series each, for each entity."},
@@ -375,7 +387,12 @@ class Reader {
       read_fit(learn, path + ".learn", engine::all_parameters, config.fit);
       learn.path("save", config.save);
       learn.text("name", config.name);
-      if (learn.has("refit")) read_refit(learn["refit"], path + ".learn.refit", config);
+      if (learn.has("refit")) {
+        constexpr std::size_t least = 100;
+        RefitConfig& refit = config.refit.emplace();
+        if (config.rows > 0) refit.rows = std::max(config.rows, least);
+        read_refit(learn["refit"], path + ".learn.refit", refit_keys, refit);
+      }
       if (section.has("models"))
         fault(section["learn"], path + ".learn", "both models and learn", "one of them");
       else if (schema_fine && !any_to_learn_from(stream))
@@ -394,9 +411,14 @@ class Reader {
       fault(node, path, "neither models nor learn nor series", "one of them");
     if (section.has("decide")) read_decide(section["decide"], path + ".decide", !time.empty(), stream);
     section.choice("drift", stream.watch_drift, {{"watch", true}, {"off", false}});
-    if (stream.learn && stream.learn->refit && stream.learn->refit->on_drift != OnDrift::say &&
-        !stream.watch_drift)
+    const auto waits = [](const std::optional<RefitConfig>& refit) {
+      return refit && refit->on_drift != OnDrift::say;
+    };
+    if (!stream.watch_drift && stream.learn && waits(stream.learn->refit))
       fault(section["drift"], path + ".drift", "'off', though learn.refit waits for a drift", "watch");
+    if (!stream.watch_drift &&
+        std::ranges::any_of(stream.models, [&](const ModelConfig& model) { return waits(model.refit); }))
+      fault(section["drift"], path + ".drift", "'off', though models.refit waits for a drift", "watch");
   }
 
   void read_series(const Section& stream_section, const std::string& stream_path, bool schema_fine,
@@ -459,10 +481,9 @@ class Reader {
     fault(node, path, "'" + value + "'", "a field of numbers, of " + allowed, nearest_name(value, numbers));
   }
 
-  void read_refit(const YAML::Node& node, const std::string& path, LearnConfig& learn) {
-    RefitConfig& config = learn.refit.emplace();
+  void read_refit(const YAML::Node& node, const std::string& path, std::span<const Key> keys,
+                  RefitConfig& config, std::filesystem::path* save = nullptr) {
     constexpr std::size_t least = 100;
-    if (learn.rows > 0) config.rows = std::max(learn.rows, least);
     constexpr std::int64_t second = 1'000'000'000;
     if (node.IsScalar()) {
       const auto every = parse_duration_ns(node.Scalar());
@@ -470,7 +491,8 @@ class Reader {
       config.every_ns = *every;
       return;
     }
-    const Section section(*this, node, path, refit_keys);
+    const Section section(*this, node, path, keys);
+    if (save) section.path("save", *save);
     section.duration("every", config.every_ns, second);
     section.choice("on_drift", config.on_drift,
                    {{"say", OnDrift::say}, {"calibrate", OnDrift::calibrate}, {"fit", OnDrift::fit}});
@@ -675,6 +697,16 @@ class Reader {
       if (section.has("fit"))
         read_fit(Section(*this, section["fit"], path + ".fit", fit_keys), path + ".fit", fit_settings,
                  model.fit.emplace());
+      if (section.has("refit")) {
+        if (std::ranges::any_of(stream.models,
+                                [](const ModelConfig& other) { return other.refit.has_value(); }))
+          fault(section["refit"], path + ".refit", "a second model with refit", "one in each stream");
+        read_refit(section["refit"], path + ".refit", model_refit_keys, model.refit.emplace(),
+                   &model.refit_save);
+        if (!model.refit_save.empty() && model.refit_save == model.file)
+          fault(section["refit"]["save"], path + ".refit.save", in_quotes(section["refit"]["save"]),
+                "another path than `file`, which stays what was given");
+      }
       if (!model.name.empty() && !names.insert(model.name).second)
         fault(item, path + ".name", "'" + model.name + "' a second time", "each model's own name");
       stream.models.push_back(std::move(model));
@@ -910,6 +942,7 @@ std::string config_reference() {
       {"How a model is fitted", "streams.NAME.models.fit", fit_keys},
       {"Learning", "streams.NAME.learn", learn_keys},
       {"Refitting", "streams.NAME.learn.refit", refit_keys},
+      {"Refitting a model's file", "streams.NAME.models.refit", model_refit_keys},
       {"Series", "streams.NAME.series", series_keys, engine::series_settings()},
       {"Deciding", "streams.NAME.decide", decide_keys},
       {"ZeroMQ ingest", "ingest.zeromq", zeromq_ingest_keys},

@@ -35,22 +35,24 @@ struct FitConfig {
   }
 };
 
+/// What follows a drift: the host says so; it calibrates the model again, or fits it again, on events since.
+enum class OnDrift { say, calibrate, fit };
+
+/// When a model is fitted again, on recent events.
+struct RefitConfig {
+  std::int64_t every_ns = 0;  ///< 0: not by time
+  OnDrift on_drift = OnDrift::say;
+  std::size_t rows = 5000;  ///< of events; of a model that was learned by default as many as it learned from
+  bool operator==(const RefitConfig&) const = default;
+};
+
 struct ModelConfig {
   std::filesystem::path file;
   std::string name;  ///< as published; default: the file's stem
   Role role = Role::active;
   std::optional<FitConfig> fit;  ///< for `lanner fit --config`, which writes `file`
-};
-
-/// What follows a drift: the host says so; it calibrates the model again, or fits it again, on events since.
-enum class OnDrift { say, calibrate, fit };
-
-/// When a model that was learned is fitted again, on recent events.
-struct RefitConfig {
-  std::int64_t every_ns = 0;  ///< 0: not by time
-  OnDrift on_drift = OnDrift::say;
-  std::size_t rows = 5000;  ///< of events; default: as many as were learned from
-  bool operator==(const RefitConfig&) const = default;
+  std::optional<RefitConfig> refit = std::nullopt;
+  std::filesystem::path refit_save = {};  ///< where a refitted model is kept; empty: in memory only
 };
 
 /// A stream that starts with no model collects, fits, calibrates and swaps in.

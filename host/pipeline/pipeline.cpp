@@ -105,7 +105,7 @@ void Pipeline::learn(Batch& batch) {
 void Pipeline::remember(const Batch& batch) {
   const auto& refitting = batch.route->refitting;
   if (!refitting) return;
-  const Lane& lane = *batch.route->lanes.front();
+  const Lane& lane = *batch.route->lanes[batch.route->refitted];
   const bool drifted = lane.drift && lane.drift->withdrawn_at() != 0;
   if (refitting->take(batch.records, clock_.unix_ns(), drifted))
     ports_.refit(batch.route->stream, refitting, lane.scorer->model_pointer());

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <utility>
 
-#include "host/pipeline/learning.hpp"
-
 namespace lanner::host {
 
-Refitting::Refitting(const StreamConfig& config, engine::Schema schema, bool windows)
-    : config_(config), refit_(*config_.learn->refit), events_(std::move(schema), refit_.rows, windows) {}
+Refitting::Refitting(const RefitConfig& config, engine::FitOptions options, std::filesystem::path save,
+                     engine::Schema schema, bool windows)
+    : refit_(config),
+      options_(std::move(options)),
+      save_(std::move(save)),
+      events_(std::move(schema), refit_.rows, windows) {}
 
 bool Refitting::take(const engine::Records& records, std::int64_t now_ns, bool drifted) {
   if (fitting_) return false;
@@ -37,7 +39,7 @@ bool Refitting::take(const engine::Records& records, std::int64_t now_ns, bool d
 engine::Refitted Refitting::fit(Device& device, const std::shared_ptr<const engine::Model>& now,
                                 engine::Progress progress) const {
   const bool calibrate = after_drift_ && refit_.on_drift == OnDrift::calibrate;
-  return engine::refit(device, now, events_.all(), fit_options(config_),
+  return engine::refit(device, now, events_.all(), options_,
                        calibrate ? engine::Renewed::calibration : engine::Renewed::fit, std::move(progress));
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -18,8 +19,10 @@ namespace lanner::host {
 
 class Refitting {
  public:
-  /// The stream has `learn` with `refit`.
-  Refitting(const StreamConfig&, engine::Schema, bool windows);
+  /// `options`: of every fit. `save`: where a model that takes over is written; empty: nowhere. `windows`:
+  /// some features have them.
+  Refitting(const RefitConfig&, engine::FitOptions options, std::filesystem::path save, engine::Schema,
+            bool windows);
 
   /// The intake thread's. Takes over these events; true once they are to be fitted on: after the period, in
   /// event time where there is one, or once enough came after a drift (`drifted`: the guarantee is withdrawn
@@ -31,7 +34,9 @@ class Refitting {
   /// What came of it; events are collected from the next on.
   void done(std::string outcome);
 
-  const LearnConfig& learn() const { return *config_.learn; }
+  const std::filesystem::path& save() const { return save_; }
+  const RefitConfig& config() const { return refit_; }
+  const engine::FitOptions& options() const { return options_; }
 
   // From any thread.
   bool fitting() const { return fitting_; }
@@ -39,8 +44,9 @@ class Refitting {
   std::string outcome() const;  ///< of the last one; empty: there was none yet
 
  private:
-  StreamConfig config_;
-  const RefitConfig& refit_;
+  RefitConfig refit_;
+  engine::FitOptions options_;
+  std::filesystem::path save_;
   RecentEvents events_;
   std::optional<std::int64_t> first_ns_;
   std::int64_t newest_ns_ = 0;

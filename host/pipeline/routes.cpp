@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "engine/model_file/tensors.hpp"
+#include "engine/refit/refit.hpp"
 #include "engine/series/series_model.hpp"
 #include "host/pipeline/field_lane.hpp"
 #include "host/pipeline/machine_lane.hpp"
@@ -124,8 +125,59 @@ bool same_learning(const StreamConfig& a, const StreamConfig& b) {
 
 std::shared_ptr<Refitting> new_refitting(const Route& route) {
   if (!route.config.learn || !route.config.learn->refit || route.lanes.empty()) return nullptr;
-  return std::make_shared<Refitting>(route.config, route.schema,
+  return std::make_shared<Refitting>(*route.config.learn->refit, fit_options(route.config),
+                                     route.config.learn->save, route.schema,
                                      route.lanes.front()->model().features().has_windows());
+}
+
+/// Of a refitted model's provenance: the hash of the file that was given, which it is of.
+constexpr const char* refit_of = "refit_of";
+
+bool is_refit_of(const engine::Model& model, const engine::Model& given) {
+  const auto found = model.provenance().find(refit_of);
+  return found != model.provenance().end() && found->second == given.hash();
+}
+
+/// The model to work with: the newest refit of the one given, if there is any; what was given since goes
+/// before.
+std::shared_ptr<const engine::Model> newest(std::shared_ptr<const engine::Model> given,
+                                            const ModelConfig& config, const Lane* before) {
+  if (!config.refit) return given;
+  if (before && is_refit_of(before->model(), *given)) return before->scorer->model_pointer();
+  if (config.refit_save.empty() || !std::filesystem::exists(config.refit_save)) return given;
+  auto kept = engine::Model::load(config.refit_save);
+  if (!is_refit_of(*kept, *given)) {
+    spdlog::info("{}: not a refit of {}, which goes before it", config.refit_save.string(),
+                 config.file.string());
+    return given;
+  }
+  return kept;
+}
+
+/// Null where it can't be, with a fault.
+std::shared_ptr<Refitting> new_refitting(const ModelConfig& config, const engine::Model& given,
+                                         const Route& route,
+                                         const std::function<void(std::string, std::string)>& fault) {
+  if (config.refit->on_drift != OnDrift::say && !given.drift()) {
+    fault(config.file.string() + ", whose data can't be watched for drift",
+          "a model with calibration rows enough to, or `every` alone");
+    return nullptr;
+  }
+  try {
+    engine::FitOptions options = engine::options_of(given);
+    options.provenance[refit_of] = given.hash();
+    return std::make_shared<Refitting>(*config.refit, std::move(options), config.refit_save, route.schema,
+                                       given.features().has_windows());
+  } catch (const std::invalid_argument& error) {
+    fault(config.file.string() + ", " + error.what(), "a model that `lanner fit` or `learn` made");
+    return nullptr;
+  }
+}
+
+/// Events that are recent go on being collected where the same is to be made of them.
+bool same_refitting(const Refitting& a, const Refitting& b) {
+  return a.config() == b.config() && a.save() == b.save() &&
+         a.options().provenance == b.options().provenance && a.options().provenance.contains(refit_of);
 }
 
 // No feature reads it, so that a stream whose features are declared doesn't know the field yet.
@@ -196,6 +248,11 @@ void add_models(Route& route, const Route* before, Device& device, std::vector<C
           route.config.models.empty() ? ".learn.save" : fmt::format(".models[{}].file", i);
       faults.push_back({.key = stream_key + key, .found = std::move(found), .allowed = std::move(allowed)});
     };
+    const auto refit_fault = [&](std::string found, std::string allowed) {
+      faults.push_back({.key = fmt::format("{}.models[{}].refit", stream_key, i),
+                        .found = std::move(found),
+                        .allowed = std::move(allowed)});
+    };
     // The first model's where the stream declares none.
     const auto takes_fields_of = [&](const engine::Schema& fitted) {
       if (route.schema.fields == fitted.fields) return true;
@@ -211,6 +268,10 @@ void add_models(Route& route, const Route* before, Device& device, std::vector<C
                             .allowed = "none: its metrics are the fields as they are"});
           continue;
         }
+        if (config.refit) {
+          refit_fault(config.file.string() + ", a model of series", "a model of rows");
+          continue;
+        }
         if (route.schema.fields.empty()) adopt(route.schema, series->schema());
         if (!takes_fields_of(series->schema())) continue;
         StreamConfig stream = route.config;
@@ -220,12 +281,20 @@ void add_models(Route& route, const Route* before, Device& device, std::vector<C
         continue;
       }
       const Lane* lane_before = find_lane(before, name);
-      auto model = engine::Model::load(config.file);
+      const std::shared_ptr<const engine::Model> given = engine::Model::load(config.file);
+      auto model = newest(given, config, lane_before);
       const engine::Schema& fitted = model->features().schema();
       if (!has_features_of(*model, config.file, route.config, faults)) continue;
       if (route.schema.fields.empty()) adopt(route.schema, fitted);
       if (route.lanes.empty()) adopt_segment(route.schema, *model);
       if (!takes_fields_of(fitted)) continue;
+      if (config.refit) {
+        route.refitted = route.lanes.size();
+        route.refitting = new_refitting(config, *given, route, refit_fault);
+        if (before && before->refitting && route.refitting &&
+            same_refitting(*before->refitting, *route.refitting))
+          route.refitting = before->refitting;
+      }
       route.lanes.push_back(std::make_shared<Lane>(route.config, name, config.role,
                                                    resident(std::move(model), device, lane_before), device,
                                                    lane_before, gpus));
@@ -289,7 +358,11 @@ Routes build_routes(const Config& config, Device& device, StreamCounterTable& co
     }
     const bool goes_on = route_before && route_before->refitting && stream.learn &&
                          same_learning(stream, route_before->config);
-    route->refitting = goes_on ? route_before->refitting : new_refitting(*route);
+    if (goes_on) {
+      route->refitting = route_before->refitting;
+    } else if (stream.learn) {
+      route->refitting = new_refitting(*route);
+    }
     routes.emplace(stream.name, std::move(route));
   }
   return routes;
@@ -323,14 +396,13 @@ std::optional<Routes> with_refitted(const Routes& before, const std::string& str
   const auto found = routes.find(stream);
   if (found == routes.end() || found->second->refitting.get() != &refitting) return std::nullopt;
   auto route = std::make_shared<Route>(*found->second);
-  const auto replaced = std::ranges::find_if(
-      route->lanes, [&](const auto& lane) { return lane->model().hash() == now.hash(); });
-  if (replaced == route->lanes.end()) return std::nullopt;
-  auto lane = std::make_shared<Lane>(route->config, (*replaced)->name, (*replaced)->role,
+  std::shared_ptr<Lane>& replaced = route->lanes.at(route->refitted);
+  if (replaced->model().hash() != now.hash()) return std::nullopt;
+  auto lane = std::make_shared<Lane>(route->config, replaced->name, replaced->role,
                                      std::make_shared<engine::ModelScorer>(std::move(next), device), device,
-                                     replaced->get(), gpus);
-  lane->state = (*replaced)->state;  // the same windows
-  *replaced = std::move(lane);
+                                     replaced.get(), gpus);
+  lane->state = replaced->state;  // the same windows
+  replaced = std::move(lane);
   route->costs = std::make_shared<CostModel>();
   found->second = std::move(route);
   return routes;

@@ -52,7 +52,8 @@ struct Route {
   /// The scoring thread's: what its models cost. A change of models begins anew.
   std::shared_ptr<CostModel> costs = std::make_shared<CostModel>();
   std::shared_ptr<Learning> learning;    ///< where there is no model yet
-  std::shared_ptr<Refitting> refitting;  ///< where its model is fitted again
+  std::shared_ptr<Refitting> refitting;  ///< where a model is fitted again
+  std::size_t refitted = 0;              ///< which of the lanes
   std::shared_ptr<StreamCounters> counters;
 
   std::size_t width() const;  ///< of all lanes together

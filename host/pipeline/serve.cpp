@@ -399,7 +399,7 @@ void Host::refit(const std::string& stream, Refitting& refitting,
           with_refitted(*pipeline_->routes(), stream, refitting, *now, model, *chosen_.cpu, chosen_.gpus);
       became = next ? "took over" : "comes too late, another model is at work";
       if (next) {
-        save_model(*model, refitting.learn().save);
+        save_model(*model, refitting.save());
         pipeline_->replace_routes(std::move(*next));
         counters->refits.add();
       }

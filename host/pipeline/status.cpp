@@ -110,7 +110,7 @@ std::string status_json(const Standing& standing, const Counters& counters, cons
     if (route->refitting) {
       entry["refit"] = {{"state", route->refitting->fitting() ? "fitting" : "collecting"},
                         {"rows", route->refitting->rows()},
-                        {"rows_wanted", route->config.learn->refit->rows},
+                        {"rows_wanted", route->refitting->config().rows},
                         {"taken_over", count(stream.refits)},
                         {"refused", count(stream.refits_refused)},
                         {"failures", count(stream.refits_failed)},

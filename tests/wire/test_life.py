@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -156,6 +157,41 @@ class Learn(unittest.TestCase):
             os.replace(previous, saved)
             host.hang_up()
             wait_for(lambda: host.status()["streams"]["s"]["models"][0]["model_hash"] != now, what="the model before")
+            self.assertEqual(host.stop(), 0)
+
+    def test_a_models_file_is_fitted_again_until_another_is_given(self):
+        host = Host("m.lanner", streams="  s:\n    models:\n"
+                    "      - {file: MODEL, refit: {every: 1s, rows: 500, save: kept/m.lanner}}\n")
+        given = shutil.copy(fitted.model(), host.folder / "m.lanner")
+
+        def at_work():
+            return host.status()["streams"]["s"]["models"][0]["model_hash"]
+
+        with host:
+            first = at_work()
+            producer = Producer(host.acked)
+            producer.hello()
+            seq = 0
+            while at_work() == first:
+                seq += 1
+                producer.batch(seq, fitted.rows(100, seq))
+                producer.until_ack(seq)
+                time.sleep(0.02)
+                self.assertLess(seq, 1000)
+            producer.close()
+            self.assertEqual(host.stop(), 0)
+            newest = host.log_text().rpartition(" took over")[0].rpartition(" ")[2]
+            shown = subprocess.run([host_process.LANNER, "inspect", host.folder / "kept/m.lanner"], check=True,
+                                   stdout=subprocess.PIPE, text=True).stdout
+            self.assertIn(f"\nhash         {newest}\n", shown)
+            self.assertIn(f"\nrefit_of: {first}\n", shown)
+            host.start()
+            self.assertEqual(at_work(), newest)
+            shutil.copy(fitted.model(seed=2), given)
+            self.assertEqual(host.stop(), 0)
+            host.start()
+            self.assertNotIn(at_work(), (first, newest))
+            self.assertIn("kept/m.lanner: not a refit of ", host.log_text())
             self.assertEqual(host.stop(), 0)
 
     def test_what_cannot_be_learned_is_said_and_begun_again(self):
