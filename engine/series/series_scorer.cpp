@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-
 namespace lanner::engine {
 
 SeriesScorer::SeriesScorer(Device& device, std::shared_ptr<const SeriesModel> model)

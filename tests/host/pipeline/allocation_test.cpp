@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/detectors/detector.hpp"
+#include "engine/series/series_model.hpp"
 #include "engine/series/series_settings.hpp"
 #include "host/arrow/writer.hpp"
 #include "host/pipeline/pipeline.hpp"
@@ -188,14 +189,15 @@ enum Kind {
   payment_maps,
   payment_arrow,
   payment_series,
+  machine_rows,
   kinds
 };
 
 Wire wire_of(Events& events, Kind kind, std::size_t rows, double outliers) {
   Json header = {{"v", 1}};
   Wire wire(1);
-  if (kind == tensor || kind == tensor_with_sidecars || kind == doubles) {
-    header.update(Json{{"stream", "tensors"},
+  if (kind == tensor || kind == tensor_with_sidecars || kind == doubles || kind == machine_rows) {
+    header.update(Json{{"stream", kind == machine_rows ? "machines" : "tensors"},
                        {"format", "tensor"},
                        {"dtype", kind == doubles ? "float64" : "float32"},
                        {"shape", {rows, tensor_width}}});
@@ -284,6 +286,12 @@ class SteadyHost {
                         models.size() % 2 ? Role::shadow : Role::active, std::nullopt});
       save_model(*device_, name, numbers(tensor_width), {}, records, models.back().file);
     }
+
+    config.streams.push_back(stream("machines", engine::FalseAlarmRate{0.01}));
+    config.streams.back().models.push_back(
+        {models_.path() / "machines.lanner", "machines", Role::active, std::nullopt});
+    engine::SeriesModel::fit(*device_, numbers(tensor_width), records, {{{"windows", "5,20"}}, "machines"})
+        ->save(models_.path() / "machines.lanner");
 
     records = {};
     records.columns.resize(2);
