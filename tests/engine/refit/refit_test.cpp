@@ -42,6 +42,54 @@ TEST(Refit, OfTheCalibrationAloneScoresTheSame) {
       std::invalid_argument);
 }
 
+TEST(Refit, AModelSaysHowItWasFitted) {
+  const auto device = Device::cpu();
+  const Records events = made_events(800, 1);
+  FeatureSpec plain, often, kind;
+  plain.name = plain.field = "x1";
+  plain.scale = Scale::minmax;
+  often.name = "often";
+  often.kind = FeatureKind::count;
+  often.window_ns = 60'000'000'000;
+  kind.name = kind.field = "kind";
+  kind.kind = FeatureKind::rarity;
+  FitOptions windows = made_options(7);
+  windows.features = {plain, often, kind};
+  windows.limits = {.entities_max = 4, .events_max = 30, .events_total_max = 100};
+  FitOptions set = made_options(3);
+  set.detector = "isolation_forest";
+  set.settings = {
+      {"trees", "20"}, {"scale", "robust"}, {"trim", "false"}, {"segment", "kind"}, {"segment_rows", "40"}};
+  set.name = "of a name";
+  FitOptions cross = made_options();
+  cross.detector = "nearest_neighbours";
+  cross.settings = {{"calibration", "cross"}, {"k", "auto"}};
+  for (const FitOptions& options : {windows, set, cross}) {
+    const auto model = made_model(*device, events, options);
+    EXPECT_EQ(made_model(*device, events, options_of(*model))->hash(), model->hash()) << options.detector;
+  }
+  FitOptions chosen = made_options();
+  chosen.detector = "auto";
+  const auto model = made_model(*device, events, chosen);
+  EXPECT_EQ(options_of(*model).detector, model->detector().name);
+}
+
+TEST(Refit, SaysWhatItIsToldTo) {
+  const auto device = Device::cpu();
+  const auto now = made_model(*device, made_events(500, 1));
+  FitOptions options = made_options();
+  options.provenance = {{"refit_of", "it"}, {"seed", "not this"}};
+  for (const Renewed renewed : {Renewed::fit, Renewed::calibration}) {
+    const auto first = refit(*device, now, made_events(500, 2), options, renewed).model;
+    EXPECT_EQ(first->provenance().at("refit_of"), "it");
+    EXPECT_EQ(first->provenance().at("seed"), "1") << "what a fit says of itself goes before";
+    options.provenance["refit_of"] = "another";
+    EXPECT_EQ(refit(*device, first, made_events(500, 3), options, renewed).model->provenance().at("refit_of"),
+              "another");
+    options.provenance["refit_of"] = "it";
+  }
+}
+
 TEST(Refit, IsFittedOnTheEarlierEventsAlone) {
   const auto device = Device::cpu();
   const auto now = made_model(*device, made_events(2000, 1));
