@@ -188,9 +188,12 @@ engine::Records read_records(const ScoreArguments& arguments, const engine::Sche
   return in_schema_order(read_data(arguments.data, columns), schema, arguments.data);
 }
 
-void put_out(const ScoreArguments& arguments, const Device& device, const engine::Records& records,
-             const Scored& scored) {
+void write(const ScoreArguments& arguments, const Scored& scored) {
   write_scores(arguments.out, scored.score, scored.p_value, scored.threshold, scored.flag);
+}
+
+void tell(const ScoreArguments& arguments, const Device& device, const engine::Records& records,
+          const Scored& scored) {
   std::size_t flagged = 0, refused = 0;
   for (std::uint8_t flag : scored.flag) {
     flagged += flag & engine::flag_anomalous;
@@ -209,9 +212,10 @@ int score_with_series(const ScoreArguments& arguments, Device& device) {
   const engine::Records records = read_records(arguments, model->schema());
   Scored scored = score_series(model, device, records);
   decide(arguments, records, scored);
+  write(arguments, scored);
   if (!arguments.explain.empty())
     write_series_explanations(arguments.explain, model, records, decided(scored));
-  put_out(arguments, device, records, scored);
+  tell(arguments, device, records, scored);
   return exit_done;
 }
 
@@ -231,8 +235,9 @@ int score(const ScoreArguments& arguments) {
               << " on the data has drifted from the calibration rows (" << scored.drifted
               << "): p-values are not guaranteed; calibrate on recent data\n";
   }
+  write(arguments, scored);
   if (!arguments.explain.empty()) write_explanations(arguments.explain, model, records, decided(scored));
-  put_out(arguments, *device, records, scored);
+  tell(arguments, *device, records, scored);
   return exit_done;
 }
 

@@ -55,8 +55,12 @@ std::string_view text_of(const std::vector<float>& values) {
 TEST(ModelFile, OtherVersionsDetectorsAndSettingsAreRefused) {
   const File good = small_model("nearest_neighbours");
   ASSERT_EQ(reason(good), "");
-  EXPECT_THAT(reason(replaced(good, R"("lanner.format_version":"1")", R"("lanner.format_version":"3")")),
-              HasSubstr("lanner.format_version: found '3', allowed 1 or 2"));
+  EXPECT_THAT(reason(replaced(good, R"("lanner.format_version":"1")", R"("lanner.format_version":"4")")),
+              HasSubstr("lanner.format_version: found '4', allowed 1 or 2"));
+  EXPECT_THAT(
+      reason(replaced(good, R"("lanner.format_version":"1")", R"("lanner.format_version":"3")")),
+      HasSubstr(
+          "lanner.format_version: found '3', a model of series of many metrics, allowed a model of rows"));
   EXPECT_THAT(reason(replaced(good, R"("lanner.detector":"nearest_neighbours")",
                               R"("lanner.detector":"furthest_neighbour")")),
               HasSubstr("lanner.detector: found 'furthest_neighbour', which this build doesn't have"));
