@@ -75,7 +75,7 @@ text = re.sub(r"^api:.*$", "", text, flags=re.M)
 acked = "lossy" not in text
 stream = re.search(r"^streams:\n  (\w+):", text, re.M).group(1)
 
-if "fit:" in text:
+if re.search(r"\bfit:", text):
     training = [make(i, False) for i in range(2100)]
     names = list(training[0])
     (work / "training.csv").write_text(",".join(names) + "\n" +
