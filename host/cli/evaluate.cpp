@@ -118,10 +118,10 @@ int evaluate_all(const EvaluateArguments& arguments) {
   }
   if (!out.flush()) throw std::system_error(EIO, std::generic_category(), arguments.out);
   const double runs = static_cast<double>(arguments.data.size() * arguments.seeds.size());
-  std::cout << std::left << std::setw(24) << "detector" << std::setw(12) << "AUCROC"
+  std::cout << std::left << std::setw(27) << "detector" << std::setw(12) << "AUCROC"
             << "average precision  (means over " << runs << " runs)\n";
   for (const auto& [name, sum] : sums)
-    std::cout << std::left << std::setw(24) << name << std::setw(12) << table_number(sum.first / runs)
+    std::cout << std::left << std::setw(27) << name << std::setw(12) << table_number(sum.first / runs)
               << table_number(sum.second / runs) << '\n';
   for (const auto& [name, times] : chosen)
     std::cout << "auto chose " << name << " for " << times << " of " << runs << " runs\n";
