@@ -57,8 +57,9 @@ class Cutting {
     return std::move(cells_);
   }
 
-  Cells halved_without_strays() && {
-    halve(0, cells_.order.size());
+  /// The rows of `cells` in those same cells, but for strays.
+  Cells without_strays(const Cells& cells) && {
+    cells_ = cells;
     gather_strays();
     return std::move(cells_);
   }
@@ -230,7 +231,7 @@ Cells fitted_cells(const ReferenceSet& set, std::size_t granule) {
       best = std::move(cells);
     }
   };
-  consider(Cutting(set, granule).halved_without_strays());
+  consider(Cutting(set, granule).without_strays(best));
   const std::size_t clusters = std::min(clusters_max, set.distinct() / cluster_rows_min);
   if (clusters > 1) consider(Cutting(set, granule).clusters_halved(clusters));
   return best;

@@ -637,7 +637,7 @@ struct GroupSearch {
     if (state.count >= job.k) make_room(query, state);
     const float reach = scratch.reach[query];
     for (std::size_t block = 0; block < index.blocks; ++block)
-      if (distance[block] <= reach) measure_cells(query, block);
+      if (distance[block] <= reach && !looked_at[block]) measure_cells(query, block);
     float beyond = -1;
     for (float share = 0x1p-3f; share <= 1; share *= 2) {
       const float within = reach * share;
