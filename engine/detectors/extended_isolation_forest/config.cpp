@@ -8,32 +8,20 @@
 #include "engine/detectors/extended_isolation_forest/model.hpp"
 #include "engine/detectors/references.hpp"
 #include "engine/detectors/samples.hpp"
+#include "engine/detectors/tree_parameters.hpp"
 
 namespace lanner::engine::extended_isolation_forest {
 namespace {
 
 std::span<const Parameter> parameters() {
   static const std::vector<Parameter> table = {
-      {"trees",
-       Kind::integer,
-       "100",
-       "How many trees; more make the score steadier and scoring slower",
-       {},
-       1,
-       100000},
-      {"samples",
-       Kind::count_or_share,
-       "256",
-       "Rows that each tree is grown on, or the share of the training rows",
-       {},
-       1,
-       1e8},
+      trees_parameter(),
+      samples_parameter(),
       {"extension_level",
        Kind::integer,
        "full",
        "How many features a cut mixes, less one: 0 cuts one feature at a time, as isolation_forest does; "
-       "full, "
-       "or as many as there are: all",
+       "full, or as many as there are: all",
        {"full"},
        0,
        1e6},

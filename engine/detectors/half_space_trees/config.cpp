@@ -7,19 +7,14 @@
 #include "engine/detectors/half_space_trees/half_space_trees.hpp"
 #include "engine/detectors/half_space_trees/model.hpp"
 #include "engine/detectors/references.hpp"
+#include "engine/detectors/tree_parameters.hpp"
 
 namespace lanner::engine::half_space_trees {
 namespace {
 
 std::span<const Parameter> parameters() {
   static const std::vector<Parameter> table = {
-      {"trees",
-       Kind::integer,
-       "100",
-       "How many trees; more make the score steadier and scoring slower",
-       {},
-       1,
-       100000},
+      trees_parameter(),
       {"depth", Kind::integer, "15", "Most splits between a tree's root and a leaf", {}, 1, 20},
       {"leaf_share",
        Kind::number,

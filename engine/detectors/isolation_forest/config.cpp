@@ -8,26 +8,15 @@
 #include "engine/detectors/isolation_forest/model.hpp"
 #include "engine/detectors/references.hpp"
 #include "engine/detectors/samples.hpp"
+#include "engine/detectors/tree_parameters.hpp"
 
 namespace lanner::engine::isolation_forest {
 namespace {
 
 std::span<const Parameter> parameters() {
   static const std::vector<Parameter> table = {
-      {"trees",
-       Kind::integer,
-       "100",
-       "How many trees; more make the score steadier and scoring slower",
-       {},
-       1,
-       100000},
-      {"samples",
-       Kind::count_or_share,
-       "256",
-       "Rows that each tree is grown on, or the share of the training rows",
-       {},
-       1,
-       1e8},
+      trees_parameter(),
+      samples_parameter(),
       {"features",
        Kind::count_or_share,
        "all",

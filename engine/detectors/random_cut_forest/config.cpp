@@ -8,26 +8,15 @@
 #include "engine/detectors/random_cut_forest/random_cut_forest.hpp"
 #include "engine/detectors/references.hpp"
 #include "engine/detectors/samples.hpp"
+#include "engine/detectors/tree_parameters.hpp"
 
 namespace lanner::engine::random_cut_forest {
 namespace {
 
 std::span<const Parameter> parameters() {
   static const std::vector<Parameter> table = {
-      {"trees",
-       Kind::integer,
-       "100",
-       "How many trees; more make the score steadier and scoring slower",
-       {},
-       1,
-       100000},
-      {"samples",
-       Kind::count_or_share,
-       "256",
-       "Rows that each tree is grown on, or the share of the training rows",
-       {},
-       1,
-       1e8},
+      trees_parameter(),
+      samples_parameter(),
       {"half_life",
        Kind::count_or_share,
        "none",
