@@ -28,9 +28,11 @@ namespace {
 constexpr std::size_t edges_each = drift_bins - 1;
 constexpr std::size_t reference_rows_max = 100'000;
 constexpr std::size_t beyond_one_in = 50;
-// A feature is looked at in one row of four, which is soon enough and costs less; the score in one of 32 (of
-// eight where no feature is watched), so that some hundred anomalies in a row pass as what they are.
-constexpr std::size_t feature_every = 4, score_every_with_features = 32, score_every_alone = 8;
+// A feature is looked at in one row of four, which is soon enough and costs less, and ever more seldom in a
+// long stream: how late a drift is noticed stays a small share of it. The score in one of 32 (of eight where
+// no feature is watched), so that some hundred anomalies in a row pass as what they are.
+constexpr std::uint64_t feature_every_first = 4, feature_every_last = 32, dense_rows = std::uint64_t{1} << 17;
+constexpr std::uint64_t score_every_with_features = 32, score_every_alone = 8;
 constexpr std::array<double, 4> stakes{-1, -0.5, 0.5, 1};
 // With the smallest stake a column whose ranks are off by less than 2 points on average gains nothing.
 constexpr std::uint64_t first_stretch = 1024;
@@ -51,12 +53,22 @@ double uniform_of(std::uint64_t random) {
   return (static_cast<double>(static_cast<std::uint32_t>(random)) + 0.5) * 0x1p-32;
 }
 
-/// What wakes for each stake at a look, the first being 0.
-double waking(std::uint64_t look) {
-  const auto k = static_cast<int>(std::bit_width(look / first_stretch + 1)) - 1;
-  const double stretch = static_cast<double>(first_stretch << k);
-  return 1 / (static_cast<double>(k + 1) * static_cast<double>(k + 2) * stretch *
-              static_cast<double>(stakes.size()));
+/// What wakes for each stake at each look of the k-th stretch.
+constexpr auto waking = [] {
+  std::array<double, 64> wakes{};
+  double stretch = first_stretch;
+  for (std::size_t k = 0; k < wakes.size(); ++k, stretch *= 2)
+    wakes[k] = 1 / (static_cast<double>((k + 1) * (k + 2)) * stretch * static_cast<double>(stakes.size()));
+  return wakes;
+}();
+/// In which stretch a look is, the first being 0.
+std::size_t stretch_of(std::uint64_t look) {
+  return static_cast<std::size_t>(std::bit_width(look / first_stretch + 1)) - 1;
+}
+
+/// A feature is looked at in one ordinary row of so many, after so many ordinary rows: a power of two.
+std::uint64_t feature_every(std::uint64_t ordinary) {
+  return std::min(feature_every_first << std::bit_width(ordinary / dense_rows), feature_every_last);
 }
 
 /// Which gap the i-th edge is the end of, of `rows` + 1.
@@ -140,13 +152,34 @@ void validate(const DriftReference& reference, std::size_t width) {
   }
 }
 
+namespace {
+
+/// Ascends with the value, then with the random number.
+std::uint64_t key_of(float value, std::uint32_t tie) {
+  const auto bits = std::bit_cast<std::uint32_t>(value + 0.0f);
+  const std::uint32_t ascending = bits ^ ((bits >> 31) != 0 ? 0xFFFFFFFFu : 0x80000000u);
+  return std::uint64_t{ascending} << 32 | tie;
+}
+
+/// The bins below a node of the urn's tree: the first, the first on the right side, one past the last.
+struct NodeBins {
+  std::size_t first, middle, end;
+};
+NodeBins bins_of(std::size_t node) {
+  const std::size_t depth = static_cast<std::size_t>(std::bit_width(node)) - 1;
+  const std::size_t width = drift_bins >> depth, first = (node - (std::size_t{1} << depth)) * width;
+  return {first, first + width / 2, first + width};
+}
+
+}  // namespace
+
 RankUrn::RankUrn(std::span<const float> edges, std::span<const std::uint32_t> ties, std::uint64_t rows)
     : rows_(rows) {
-  std::copy_n(edges.begin(), edges_each, edges_.begin());
-  std::copy_n(ties.begin(), edges_each, ties_.begin());
-  edges_.back() = std::numeric_limits<float>::infinity();
-  ties_.back() = std::numeric_limits<std::uint32_t>::max();
-  for (std::size_t bin = 0; bin < drift_bins; ++bin) cumulative_[bin] = gaps_to(bin);
+  for (std::size_t node = 1; node < drift_bins; ++node) {
+    const std::size_t edge = bins_of(node).middle - 1;
+    keys_[node] = key_of(edges[edge], ties[edge]);
+  }
+  restore({});
 }
 
 std::uint64_t RankUrn::gaps_to(std::size_t bin) const {
@@ -154,27 +187,48 @@ std::uint64_t RankUrn::gaps_to(std::size_t bin) const {
 }
 
 RankUrn::Rank RankUrn::next(float value, std::uint64_t random) {
-  std::uint32_t bin = 0;
-  for (std::size_t i = 0; i < drift_bins; ++i) bin += edges_[i] < value;
-  while (edges_[bin] == value && ties_[bin] < tie_of(random)) ++bin;
-  const std::uint64_t below = bin == 0 ? 0 : cumulative_[bin - 1];
-  const auto inside = static_cast<double>(cumulative_[bin] - below);
-  const double p = (static_cast<double>(below) + uniform_of(random) * inside) /
-                   static_cast<double>(cumulative_[drift_bins - 1]);
-  for (std::size_t i = bin; i < drift_bins; ++i) ++cumulative_[i];
-  return {bin, p};
+  const std::uint64_t key = key_of(value, tie_of(random));
+  std::uint64_t below = 0, inside = total_;
+  std::size_t node = 1;
+  while (node < drift_bins) {
+    const std::uint64_t right = keys_[node] < key, left = left_[node];
+    left_[node] = left + (1 - right);
+    below += right != 0 ? left : 0;
+    inside = right != 0 ? inside - left : left;
+    node = 2 * node + right;
+  }
+  const double p = (static_cast<double>(below) + uniform_of(random) * static_cast<double>(inside)) /
+                   static_cast<double>(total_);
+  ++total_;
+  return {node - drift_bins, p};
 }
 
 std::array<std::uint64_t, drift_bins> RankUrn::counts() const {
   std::array<std::uint64_t, drift_bins> counts;
-  for (std::size_t bin = 0; bin < drift_bins; ++bin) counts[bin] = cumulative_[bin] - gaps_to(bin);
+  counts.back() = seen();
+  for (std::size_t edge = 0; edge < edges_each; ++edge) {
+    // The edge's own node, and the way to it: what lies left of a node where the way turns right.
+    std::uint64_t below = 0;
+    for (std::size_t node = 1;;) {
+      const auto [first, middle, end] = bins_of(node);
+      if (edge + 1 >= middle) below += left_[node];
+      if (edge + 1 == middle) break;
+      node = 2 * node + (edge + 1 > middle);
+    }
+    counts[edge] = below - gaps_to(edge);
+  }
   return counts;
 }
 
 void RankUrn::restore(const std::array<std::uint64_t, drift_bins>& counts) {
   if (!std::is_sorted(counts.begin(), counts.end()))
     throw std::invalid_argument("drift: counts that don't ascend");
-  for (std::size_t bin = 0; bin < drift_bins; ++bin) cumulative_[bin] = gaps_to(bin) + counts[bin];
+  const auto below = [&](std::size_t bin) { return bin == 0 ? 0 : gaps_to(bin - 1) + counts[bin - 1]; };
+  for (std::size_t node = 1; node < drift_bins; ++node) {
+    const auto [first, middle, end] = bins_of(node);
+    left_[node] = below(middle) - below(first);
+  }
+  total_ = below(drift_bins);
 }
 
 DriftWatch::DriftWatch(std::shared_ptr<const DriftReference> reference)
@@ -192,11 +246,6 @@ DriftWatch::DriftWatch(std::shared_ptr<const DriftReference> reference)
   }
 }
 
-std::uint64_t DriftWatch::looks(std::size_t watched) const {
-  return watched == 0 ? (events_ + score_every_ - 1) / score_every_
-                      : (ordinary_ + feature_every - 1 - (watched - 1) % feature_every) / feature_every;
-}
-
 /// Whether the capital has reached its limit.
 bool DriftWatch::Column::bet(double p, double wakes) {
   double sum = 0;
@@ -207,15 +256,15 @@ bool DriftWatch::Column::bet(double p, double wakes) {
   return sum >= limit;
 }
 
-void DriftWatch::look(std::size_t watched, float value, std::uint64_t random, std::uint64_t look,
-                      double wakes) {
+void DriftWatch::look(std::size_t watched, float value, std::uint64_t random) {
   Column& column = columns_[watched];
+  const std::uint64_t look = column.urn.seen();
   if (look % recent_looks == 0)
     for (std::uint32_t& count : column.recent) count /= 2;
   const auto [bin, p] = column.urn.next(value, random);
   ++column.recent[bin];
   // What has been withdrawn stays so: from then on only distances are kept up to date.
-  if (withdrawn() || !column.bet(p, wakes)) return;
+  if (withdrawn() || !column.bet(p, waking[stretch_of(look)])) return;
   withdrawn_at_ = events_ + 1;
   cause_ = watched;
 }
@@ -229,16 +278,12 @@ std::size_t DriftWatch::watch(Rows rows, std::span<const float> scores,
   for (std::size_t i = 0; i < rows.count; ++i) {
     if (!refused.empty() && refused[i]) continue;
     const std::uint64_t random = random_bits(events_, 0);
-    if (events_ % score_every_ == 0) {
-      const std::uint64_t number = events_ / score_every_;
-      look(0, scores[i], random, number, waking(number));
-    }
+    if ((events_ & (score_every_ - 1)) == 0) look(0, scores[i], random);
     if (Ranked(scores[i], tie_of(random)) < beyond) {
-      const std::uint64_t number = ordinary_ / feature_every;
-      const double wakes = waking(number);
+      const std::uint64_t every = feature_every(ordinary_);
       const float* const row = rows.row(i);
-      for (std::size_t c = 1 + ordinary_ % feature_every; c < columns_.size(); c += feature_every)
-        look(c, row[reference_->columns[c - 1]], random_bits(events_, c), number, wakes);
+      for (std::size_t c = 1 + (ordinary_ & (every - 1)); c < columns_.size(); c += every)
+        look(c, row[reference_->columns[c - 1]], random_bits(events_, c));
       ++ordinary_;
     }
     ++events_;
@@ -278,6 +323,7 @@ void DriftWatch::restore(std::span<const double> state) {
   const auto expect = [](bool right) {
     if (!right) throw std::invalid_argument("that is no state of this drift watch");
   };
+  const auto looks = [](std::uint64_t rows, std::uint64_t every) { return (rows + every - 1) / every; };
   const auto whole = [&](double value, double most) {
     expect(value >= 0 && value <= most && std::floor(value) == value);
     return static_cast<std::uint64_t>(value);
@@ -294,7 +340,8 @@ void DriftWatch::restore(std::span<const double> state) {
     std::array<std::uint64_t, drift_bins> counts;
     for (std::uint64_t& count : counts) count = whole(*from++, 0x1p53);
     column.urn.restore(counts);
-    expect(column.urn.seen() == fresh.looks(i));
+    expect(column.urn.seen() <=
+           (i == 0 ? looks(fresh.events_, score_every_) : looks(fresh.ordinary_, feature_every_first)));
     for (double& capital : column.capital) {
       expect(*from >= 0 && *from <= std::numeric_limits<float>::max());
       capital = *from++;

@@ -63,7 +63,7 @@ class RankUrn {
   /// `random`: 64 bits of the value's own.
   Rank next(float value, std::uint64_t random);
 
-  std::uint64_t seen() const { return cumulative_.back() - rows_ - 1; }
+  std::uint64_t seen() const { return total_ - rows_ - 1; }
   /// Of calibration, in that bin and those below it.
   std::uint64_t gaps_to(std::size_t bin) const;
   std::array<std::uint64_t, drift_bins> counts() const;  ///< of the values seen, likewise
@@ -71,10 +71,11 @@ class RankUrn {
   void restore(const std::array<std::uint64_t, drift_bins>& counts);
 
  private:
-  std::array<float, drift_bins> edges_;  ///< the last is infinite
-  std::array<std::uint32_t, drift_bins> ties_;
-  std::array<std::uint64_t, drift_bins> cumulative_;  ///< gaps and values
-  std::uint64_t rows_;
+  // A balanced search tree over the edges that counts as it is searched: nodes 1 to drift_bins - 1, the
+  // children of i being 2 i and 2 i + 1. An edge is ordered by its value, then by its random number.
+  std::array<std::uint64_t, drift_bins> keys_{};
+  std::array<std::uint64_t, drift_bins> left_{};  ///< gaps and values on the left side of each node
+  std::uint64_t rows_, total_;
 };
 
 /// The watch over one stream and model. Not thread safe; fed in recorded order; what it says depends on the
@@ -115,12 +116,11 @@ class DriftWatch {
 
     bool bet(double p, double wakes);
   };
-  std::uint64_t looks(std::size_t watched) const;
-  void look(std::size_t watched, float value, std::uint64_t random, std::uint64_t look, double wakes);
+  void look(std::size_t watched, float value, std::uint64_t random);
 
   std::shared_ptr<const DriftReference> reference_;
   std::vector<Column> columns_;
-  std::size_t score_every_;
+  std::uint64_t score_every_;
   std::uint64_t events_ = 0, ordinary_ = 0;  ///< watched, and of these looked at for their features
   std::uint64_t withdrawn_at_ = 0;
   std::size_t cause_ = 0;

@@ -144,6 +144,24 @@ TEST(Drift, AShiftOfHalfADeviationInHalfOfTheFeaturesIsNoticed) {
   }
 }
 
+// Features are looked at more seldom there.
+TEST(Drift, LateInALongStreamAShiftIsNoticedWithinASmallShareOfIt) {
+  const std::size_t runs = whole_simulation() ? 200 : 8;
+  for (const std::size_t before : {200'000u, 400'000u, 1'000'000u}) {
+    const Law law{.features = 4}, after{.features = 4, .shift = 0.5};
+    std::vector<std::uint64_t> delays;
+    for (std::size_t run = 0; run < runs; ++run)
+      if (const std::uint64_t at = withdrawn_at(5000 + run, 1000, law, before, after, 20'000); at > before)
+        delays.push_back(at - before);
+    ASSERT_GE(delays.size() * 100, runs * 98);
+    std::sort(delays.begin(), delays.end());
+    std::printf("shift after %zu events: median %llu, slowest %llu\n", before,
+                static_cast<unsigned long long>(delays[delays.size() / 2]),
+                static_cast<unsigned long long>(delays.back()));
+    EXPECT_LE(delays[delays.size() * 95 / 100], std::min<std::uint64_t>(before / 25, 16'000));
+  }
+}
+
 TEST(Drift, WhereEveryEventIsAnAnomalyTheScoreSaysSo) {
   for (const double features : {1, 8}) {
     const Law before{.features = static_cast<std::size_t>(features)};
@@ -235,6 +253,23 @@ TEST(Drift, NothingDependsOnHowBatchesAreCut) {
     EXPECT_EQ(cut.state(), whole.state());
     EXPECT_EQ(cut.withdrawn_at(), whole.withdrawn_at());
   }
+}
+
+TEST(Drift, ALongStreamGoesOnFromItsState) {
+  Source source(8);
+  const Law law{.features = 5};
+  const auto reference = reference_of(draw(source, law, 500));
+  DriftWatch whole(reference), cut(reference);
+  for (std::size_t piece = 0; piece < 300; ++piece) {
+    const Table table = draw(source, law, 2000);
+    whole.watch(table.rows(), table.scores, {});
+    DriftWatch again(reference);
+    again.restore(cut.state());
+    cut = std::move(again);
+    for (const auto& [begin, end] : {std::pair{0, 700}, {700, 2000}})
+      cut.watch(table.rows().slice(begin, end), std::span(table.scores).subspan(begin, end - begin), {});
+  }
+  EXPECT_EQ(cut.state(), whole.state());
 }
 
 TEST(Drift, AStateThatIsNoneIsRefused) {
