@@ -234,6 +234,7 @@ Cells fitted_cells(const ReferenceSet& set, std::size_t granule) {
   consider(Cutting(set, granule).without_strays(best));
   const std::size_t clusters = std::min(clusters_max, set.distinct() / cluster_rows_min);
   if (clusters > 1) consider(Cutting(set, granule).clusters_halved(clusters));
+  best.rows_read = least;
   return best;
 }
 

@@ -23,6 +23,7 @@ float scale_for(const ReferenceSet&);
 struct Cells {
   std::vector<std::uint32_t> order;  ///< [distinct]: rows, cell after cell
   std::vector<std::size_t> begins;   ///< [cells]: where in `order` each begins
+  double rows_read = 0;              ///< fitted_cells alone: by a query of average luck, boxes among them
 
   std::size_t count() const { return begins.size(); }
   std::span<const std::uint32_t> rows(std::size_t cell) const {

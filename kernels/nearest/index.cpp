@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <vector>
 
 #include "kernels/arithmetic/environment.hpp"
@@ -31,7 +32,7 @@ std::shared_ptr<const Index> make_index(Device& device, const ReferenceSet& set)
   return std::make_shared<CpuIndex>(device, set);
 }
 
-CpuIndex::CpuIndex(Device& device, const ReferenceSet& set)
+CpuIndex::CpuIndex(Device& device, const ReferenceSet& set, Screen screen)
     : tier_(device.tier()), threads_(device.threads()) {
   const std::size_t n = set.distinct();
   view_.width = set.width;
@@ -49,7 +50,7 @@ CpuIndex::CpuIndex(Device& device, const ReferenceSet& set)
   if (tier_ == CpuTier::scalar)
     keep_plain(device, set);
   else
-    build_cells(device, set);
+    build_cells(device, set, screen);
 
   view_.rows = rows_.data();
   view_.weight = weight_.data();
@@ -67,6 +68,11 @@ CpuIndex::CpuIndex(Device& device, const ReferenceSet& set)
   view_.panels = panels_.data();
   view_.bias = bias_.data();
   view_.extra = extra_.data();
+  view_.codes.codes = codes_.data();
+  view_.codes.square = code_square_.data();
+  view_.codes.start = code_start_.data();
+  view_.codes.error = code_error_.data();
+  view_.codes.centre = code_centre_.data();
 }
 
 void CpuIndex::keep_plain(Device& device, const ReferenceSet& set) {
@@ -77,7 +83,7 @@ void CpuIndex::keep_plain(Device& device, const ReferenceSet& set) {
   std::copy(set.weight.begin(), set.weight.end(), weight_.data());
 }
 
-void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
+void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen screen) {
   const std::size_t width = set.width, n = set.distinct();
   const std::size_t lanes = view_.panel_width = tier_ == CpuTier::avx512 ? 32 : 16;
   const std::size_t granule = lanes * panels_at_once;
@@ -105,12 +111,18 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
   fill(device, block_spread_, blocks);
   fill(device, boxes_, blocks * width * 2 * block_cells);
   fill(device, spread_, blocks * block_cells);
-  fill(device, panels_, panels * width * lanes);
-  fill(device, bias_, positions);
-  fill(device, extra_, positions);
-
+  const CodeGrid grid = code_grid(set, scale);
+  const bool coded = screen == Screen::codes || (screen == Screen::chosen && has_code_products(tier_) &&
+                                                 codes_pay(set, parts, grid, scale, tier_));
   constexpr float infinite = std::numeric_limits<float>::infinity();
-  std::fill_n(bias_.data(), positions, infinite);
+  if (coded) {
+    prepare_codes(device, grid, cells, positions);
+  } else {
+    fill(device, panels_, panels * width * lanes);
+    fill(device, bias_, positions);
+    fill(device, extra_, positions);
+    std::fill_n(bias_.data(), positions, infinite);
+  }
   std::fill_n(block_spread_.data(), blocks, infinite);
   for (std::size_t cell = 0; cell < cells; ++cell) {
     const std::span<const std::uint32_t> part = parts.rows(cell);
@@ -145,21 +157,57 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set) {
     double spread = 0;
     for (std::size_t at = begin; at < end; ++at) {
       const float* row = rows_.data() + at * view_.row_stride;
-      float* panel = panels_.data() + at / lanes * width * lanes + at % lanes;
       double squared_norm = 0;
       for (std::size_t j = 0; j < width; ++j) {
-        panel[j * lanes] = fma(scale, row[j], -centre[j]);
         const double offset =
             fma(static_cast<double>(scale), static_cast<double>(row[j]), -static_cast<double>(centre[j]));
         squared_norm = fma(offset, offset, squared_norm);
       }
       spread += squared_norm;
+      if (coded) {
+        put_codes(grid, cell, at);
+        continue;
+      }
+      float* panel = panels_.data() + at / lanes * width * lanes + at % lanes;
+      for (std::size_t j = 0; j < width; ++j) panel[j * lanes] = fma(scale, row[j], -centre[j]);
       bias_.data()[at] = screen_bias(view_.bound, squared_norm);
       extra_.data()[at] = screen_extra(view_.bound, squared_norm);
     }
     spread_.data()[cell] = static_cast<float>(spread_share * spread / static_cast<double>(part.size()));
     block_spread_.data()[block] = std::min(block_spread_.data()[block], spread_.data()[cell]);
   }
+}
+
+void CpuIndex::prepare_codes(Device& device, const CodeGrid& grid, std::size_t cells, std::size_t positions) {
+  if (!has_code_products(tier_) || view_.width > code_width_max)
+    throw std::invalid_argument("nearest: no codes on this processor, or for so many features");
+  CodeView& view = view_.codes;
+  view.step = grid.step;
+  view.groups = padded(view_.width, code_features) / code_features;
+  view.stride = padded(view_.width, code_padding);
+  fill(device, codes_, positions * view.groups * code_features);
+  fill(device, code_square_, positions);
+  fill(device, code_start_, positions);
+  fill(device, code_error_, cells);
+  fill(device, code_centre_, view_.centre_stride);
+  std::fill_n(code_start_.data(), positions, padding_start);
+  std::copy(grid.centre.begin(), grid.centre.end(), code_centre_.data());
+}
+
+void CpuIndex::put_codes(const CodeGrid& grid, std::size_t cell, std::size_t at) {
+  const std::size_t lanes = view_.panel_width;
+  std::vector<std::int8_t> codes(view_.width);
+  const double error = encode(grid, view_.scale, rows_.data() + at * view_.row_stride, codes.data());
+  std::int8_t* to = codes_.data() + (at / lanes * view_.codes.groups * lanes + at % lanes) * code_features;
+  std::int32_t square = 0, sum = 0;
+  for (std::size_t j = 0; j < codes.size(); ++j) {
+    to[j / code_features * lanes * code_features + j % code_features] = codes[j];
+    square += codes[j] * codes[j];
+    sum += codes[j];
+  }
+  code_square_.data()[at] = square;
+  code_start_.data()[at] = -code_range(tier_).offset * sum;
+  code_error_.data()[cell] = std::max(code_error_.data()[cell], float_above(error));
 }
 
 }  // namespace lanner::nearest

@@ -4,7 +4,8 @@
 // the other, each padded to whole panels; a row's place there is its position. A cell has a box, so that
 // queries far from it skip it, and a centre, so that the screen's error is relative to the cell's extent, not
 // to the data's. Its rows stand in panels: panel_width rows side by side, feature after feature, centred and
-// scaled for the screen. The rows as they came stand beside them, in the same order, for settling.
+// scaled for the screen; or in codes (codes.hpp), where these leave few rows over. The rows as they came
+// stand beside them, in the same order, for settling.
 //
 // The scalar tier keeps only the rows as they came, in the order of the set.
 #pragma once
@@ -14,6 +15,7 @@
 #include <memory>
 
 #include "kernels/device/device.hpp"
+#include "kernels/nearest/codes.hpp"
 #include "kernels/nearest/nearest.hpp"
 #include "kernels/nearest/screen.hpp"
 
@@ -57,14 +59,21 @@ struct IndexView {
   const float* boxes = nullptr;  ///< [blocks, width, low and high, block_cells], scaled: the cells' boxes
   const float* spread =
       nullptr;  ///< [blocks, block_cells]: what a cell counts as farther where a search begins (cells.hpp)
+  // Either these:
   const float* panels = nullptr;  ///< [panel, width, panel_width]
   const float* bias = nullptr;    ///< [positions]; infinite in padding
   const float* extra = nullptr;   ///< [positions]
+  // or those:
+  CodeView codes;
 };
+
+/// What screens an index of a SIMD tier. By default what costs less; nothing but the time depends on it.
+enum class Screen { chosen, floats, codes };
 
 class CpuIndex final : public Index {
  public:
-  CpuIndex(Device&, const ReferenceSet&);
+  /// Screen::codes throws std::invalid_argument where has_code_products says no, or rows are too wide.
+  CpuIndex(Device&, const ReferenceSet&, Screen = Screen::chosen);
   std::size_t distinct() const override { return view_.distinct; }
   std::size_t rows() const override { return view_.original; }
   std::size_t width() const override { return view_.width; }
@@ -77,7 +86,9 @@ class CpuIndex final : public Index {
 
  private:
   void keep_plain(Device&, const ReferenceSet&);
-  void build_cells(Device&, const ReferenceSet&);
+  void build_cells(Device&, const ReferenceSet&, Screen);
+  void prepare_codes(Device&, const CodeGrid&, std::size_t cells, std::size_t positions);
+  void put_codes(const CodeGrid&, std::size_t cell, std::size_t position);
 
   CpuTier tier_;
   unsigned threads_;
@@ -85,6 +96,9 @@ class CpuIndex final : public Index {
   Array<float> rows_, centre_, block_low_, block_high_, block_spread_, boxes_, spread_, panels_, bias_,
       extra_;
   Array<std::uint32_t> weight_, members_, member_begin_, row_at_, position_of_, cell_begin_;
+  Array<std::int8_t> codes_;
+  Array<std::int32_t> code_square_, code_start_;
+  Array<float> code_error_, code_centre_;
 };
 
 }  // namespace lanner::nearest

@@ -43,7 +43,13 @@ std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::
     scratch.block_distance = carver.take<float>(index.blocks * plan.columns);
     scratch.home = carver.take<float>(plan.columns);
     scratch.reach = carver.take<float>(plan.columns);
-    scratch.tile = carver.take<float>(padded(index.width, tile_features) * tile_rows_max);
+    if (index.codes.codes) {
+      scratch.codes = carver.take<std::uint8_t>(plan.group * index.codes.stride);
+      scratch.coded = carver.take<CodedQuery>(plan.group);
+      scratch.code_tile = carver.take<std::uint8_t>(padded(index.width, code_tile_features) * tile_rows_max);
+    } else {
+      scratch.tile = carver.take<float>(padded(index.width, tile_features) * tile_rows_max);
+    }
     scratch.bound = carver.take<float>(index.blocks * block_cells);
     scratch.key = carver.take<float>(index.blocks * block_cells);
     scratch.active = carver.take<std::uint32_t>(std::max(block_cells * plan.columns, index.blocks));
@@ -123,9 +129,10 @@ void CpuIndex::answer(Stream& stream, const Request& request) const {
   job.summarise = request.summarise;
   std::byte* const memory = aligned_workspace(request.workspace, job.plan.bytes * threads_);
 
+  const bool coded = view_.codes.codes != nullptr;
   auto* const group = tier_ == CpuTier::scalar ? search_group_scalar
-                      : tier_ == CpuTier::avx2 ? search_group_avx2
-                                               : search_group_avx512;
+                      : tier_ == CpuTier::avx2 ? (coded ? search_codes_avx2 : search_group_avx2)
+                                               : (coded ? search_codes_avx512 : search_group_avx512);
   auto piece = [&](std::size_t begin, std::size_t end, unsigned worker) {
     Scratch scratch{};
     carve(job.index, job.plan, tier_ != CpuTier::scalar, memory + job.plan.bytes * worker, scratch);

@@ -19,6 +19,7 @@ namespace lanner::nearest {
 /// every row of a tile from one pointer.
 inline constexpr std::size_t tile_features = 64;
 inline constexpr std::size_t tile_rows_max = 12;
+inline constexpr std::size_t code_tile_features = 256;  ///< likewise, of rows in codes
 /// A kernel looks for room after so many survivors of one query.
 inline constexpr std::size_t buffer_slack = 32;
 
@@ -50,22 +51,25 @@ Plan plan_search(const CpuIndex&, std::size_t queries, std::size_t k, Count);
 
 /// One thread's part of the workspace.
 struct Scratch {
-  QueryState* state;      ///< [group]
-  float* query;           ///< [group, centre_stride] as they came; zeros for those without bounds
-  float* scaled;          ///< [width, columns]
-  float* block_distance;  ///< [blocks, columns]: lower bounds of S from the blocks' boxes
-  float* home;            ///< [columns]: cells within it, their spread added, are visited first
-  float* reach;           ///< [columns]: cells beyond it are skipped
-  float* tile;            ///< [ceil(width / tile_features), tile_rows, tile_features]
-  float* bound;           ///< [blocks, block_cells]: one query's lower bounds of S from the cells' boxes
-  float* key;             ///< [blocks, block_cells]: the same with the cells' spreads
-  double* exact_query;    ///< [row_stride]
-  double* exact_squared;  ///< [capacity + slack]
-  Settled* merged;        ///< [keep + capacity + slack]
-  Settled* sorted;        ///< [keep]
-  std::uint32_t* bins;    ///< [keep + 1]
-  std::uint32_t* active;  ///< [block_cells, columns]: the queries that go to a block's cells; [blocks]
-  float* active_bound;    ///< [block_cells, columns]: their bounds
+  QueryState* state;        ///< [group]
+  float* query;             ///< [group, centre_stride] as they came; zeros for those without bounds
+  float* scaled;            ///< [width, columns]
+  float* block_distance;    ///< [blocks, columns]: lower bounds of S from the blocks' boxes
+  float* home;              ///< [columns]: cells within it, their spread added, are visited first
+  float* reach;             ///< [columns]: cells beyond it are skipped
+  float* tile;              ///< [ceil(width / tile_features), tile_rows, tile_features]; floats only
+  std::uint8_t* codes;      ///< [group, codes.stride]; this and the next two: codes only
+  CodedQuery* coded;        ///< [group]
+  std::uint8_t* code_tile;  ///< [ceil(width / code_tile_features), tile_rows, code_tile_features]
+  float* bound;             ///< [blocks, block_cells]: one query's lower bounds of S from the cells' boxes
+  float* key;               ///< [blocks, block_cells]: the same with the cells' spreads
+  double* exact_query;      ///< [row_stride]
+  double* exact_squared;    ///< [capacity + slack]
+  Settled* merged;          ///< [keep + capacity + slack]
+  Settled* sorted;          ///< [keep]
+  std::uint32_t* bins;      ///< [keep + 1]
+  std::uint32_t* active;    ///< [block_cells, columns]: the queries that go to a block's cells; [blocks]
+  float* active_bound;      ///< [block_cells, columns]: their bounds
 };
 
 struct Job {
@@ -92,5 +96,8 @@ void finish(const Job&, const Scratch&, std::size_t query, std::size_t count);
 void search_group_scalar(const Job&, const Scratch&, std::size_t begin, std::size_t end);
 void search_group_avx2(const Job&, const Scratch&, std::size_t begin, std::size_t end);
 void search_group_avx512(const Job&, const Scratch&, std::size_t begin, std::size_t end);
+/// An index in codes.
+void search_codes_avx2(const Job&, const Scratch&, std::size_t begin, std::size_t end);
+void search_codes_avx512(const Job&, const Scratch&, std::size_t begin, std::size_t end);
 
 }  // namespace lanner::nearest

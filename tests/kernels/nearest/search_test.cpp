@@ -7,6 +7,7 @@
 #include <random>
 #include <stdexcept>
 
+#include "kernels/nearest/index.hpp"
 #include "kernels/nearest/nearest.hpp"
 #include "tests/kernels/nearest/brute_force.hpp"
 #include "tests/kernels/nearest/made_rows.hpp"
@@ -64,16 +65,18 @@ void expect_exact(Rows references, Rows queries, std::size_t k, std::span<const 
       expected.push_back(brute.search(queries.row(i), k, count, self.empty() ? no_self : self[i]));
     for (CpuTier tier : available_cpu_tiers()) {
       const auto device = Device::cpu({tier, threads});
-      const auto index = make_index(*device, set);
-      const Found found = run(*device, *index, queries, k, count, self, std::min(batch, queries.count));
-      for (std::size_t i = 0; i < queries.count; ++i) {
-        ASSERT_TRUE(found.answers[i] == expected[i])
-            << what << ", " << name(tier) << ", query " << i << ", k " << k << ", "
-            << (count == Count::rows ? "rows" : "distinct");
-        ASSERT_EQ(found.kth[i], BruteForce::summarise(expected[i], Summary::kth))
-            << what << ", " << name(tier);
-        ASSERT_EQ(found.mean[i], BruteForce::summarise(expected[i], Summary::mean))
-            << what << ", " << name(tier);
+      for (const Screen screen : {Screen::floats, Screen::codes}) {
+        if (screen == Screen::codes && (tier == CpuTier::scalar || !has_code_products(tier))) continue;
+        const CpuIndex index(*device, set, screen);
+        const std::string where =
+            what + ", " + std::string(name(tier)) + (screen == Screen::codes ? ", codes" : "");
+        const Found found = run(*device, index, queries, k, count, self, std::min(batch, queries.count));
+        for (std::size_t i = 0; i < queries.count; ++i) {
+          ASSERT_TRUE(found.answers[i] == expected[i]) << where << ", query " << i << ", k " << k << ", "
+                                                       << (count == Count::rows ? "rows" : "distinct");
+          ASSERT_EQ(found.kth[i], BruteForce::summarise(expected[i], Summary::kth)) << where;
+          ASSERT_EQ(found.mean[i], BruteForce::summarise(expected[i], Summary::mean)) << where;
+        }
       }
     }
   }

@@ -1,0 +1,268 @@
+// The screen of a cell's rows in bytes: tiles of queries against panels of references. codes.hpp has its
+// bound. Rules as in search_survivors.hpp.
+#pragma once
+
+#include "kernels/nearest/search_survivors.hpp"
+
+namespace lanner::nearest {
+
+template <class Tier>
+struct CodeShape;
+template <>
+struct CodeShape<simd::Avx2> {
+  static constexpr CodeRange range = code_range_avx2;
+};
+template <>
+struct CodeShape<simd::Avx512> {
+  static constexpr CodeRange range = code_range_avx512;
+};
+
+/// sum + the four products of unsigned and signed bytes, in each lane. Exact within the tier's code range.
+LANNER_INLINE void add_products(__m256i& sum, __m256i codes, __m256i reference) {
+  const __m256i pairs = _mm256_maddubs_epi16(codes, reference);
+  sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+template <class Tier>
+LANNER_INLINE void add_products(simd::Lanes<Tier, std::int32_t>& sum, simd::Lanes<Tier, std::int32_t> codes,
+                                simd::Lanes<Tier, std::int32_t> reference) {
+  if constexpr (simd::Wide<simd::Lanes<Tier, std::int32_t>>) {
+#if defined(__AVX512F__)
+    // By name: the intrinsic makes GCC 12 move accumulators to memory and back.
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum.v) : "v"(codes.v), "v"(reference.v));
+#else
+    // Eight bits by eight, twice, don't fit 16: even and odd bytes on their own.
+    const simd::Halves<simd::Lanes<Tier, std::int32_t>> u(codes), s(reference);
+    const auto products = [](__m256i a, __m256i b) {
+      const __m256i even = _mm256_madd_epi16(_mm256_and_si256(a, _mm256_set1_epi16(0xFF)),
+                                             _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
+      const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
+      return _mm256_add_epi32(even, odd);
+    };
+    using Half = typename simd::Halves<simd::Lanes<Tier, std::int32_t>>::Half::Vector;
+    const __m256i low = products(reinterpret_cast<__m256i>(u.low), reinterpret_cast<__m256i>(s.low));
+    const __m256i high = products(reinterpret_cast<__m256i>(u.high), reinterpret_cast<__m256i>(s.high));
+    sum = sum + simd::Halves<simd::Lanes<Tier, std::int32_t>>(reinterpret_cast<Half>(low),
+                                                              reinterpret_cast<Half>(high))
+                    .whole();
+#endif
+  } else {
+    __m256i total = reinterpret_cast<__m256i>(sum.v);
+    add_products(total, reinterpret_cast<__m256i>(codes.v), reinterpret_cast<__m256i>(reference.v));
+    sum.v = reinterpret_cast<decltype(sum.v)>(total);
+  }
+}
+
+template <class Tier>
+struct CodeTiles : Survivors<Tier> {
+  using Base = Survivors<Tier>;
+  using Base::infinite;
+  using Base::job;
+  using Base::lanes;
+  using Base::panel_width;
+  using Base::registers;
+  using Base::scratch;
+  using typename Base::Double;
+  using typename Base::Float;
+  using typename Base::Word;
+
+  static constexpr CodeRange range = CodeShape<Tier>::range;
+  // Bounds in codes are loose beside the distances between near neighbours.
+  static constexpr bool sure = true;
+
+  void prepare(std::size_t query) const {
+    const IndexView& index = job.index;
+    const float* copy = scratch.query + query * index.centre_stride;
+    std::uint8_t* codes = scratch.codes + query * index.codes.stride;
+    CodedQuery& coded = scratch.coded[query];
+    const Double scale(static_cast<double>(index.scale));
+    const auto value = [&](std::size_t j) {
+      return fma(scale, simd::load_as_doubles<Tier>(copy + j),
+                 -simd::load_as_doubles<Tier>(index.codes.centre + j));
+    };
+    Double largest(0.0);
+    for (std::size_t j = 0; j < index.centre_stride; j += Double::width)
+      largest = simd::maximum(absolute(value(j)), largest);
+    double most = 0;
+    for (int i = 0; i < Double::width; ++i) most = largest[i] > most ? largest[i] : most;
+
+    int exponent = range.exponent_min;
+    double step = static_cast<double>(index.codes.step) * (1 << range.exponent_min);
+    for (; step * (range.offset - 0.5) < most && exponent < code_exponent_max; ++exponent) step *= 2;
+    Double squared(0.0), square(0.0);
+    const Double low(-1.0 * range.offset), high(range.offset - 1.0);
+    for (std::size_t j = 0; j < index.codes.stride; j += Double::width) {
+      Double code(0.0);
+      if (j < index.centre_stride) {
+        const Double exact = value(j);
+        code = simd::minimum(simd::maximum(simd::round_even(exact / Double(step)), low), high);
+        const Double missing = exact - code * Double(step);
+        squared = fma(missing, missing, squared);
+        square = fma(code, code, square);
+      }
+      for (int i = 0; i < Double::width; ++i)
+        codes[j + i] = static_cast<std::uint8_t>(static_cast<int>(code[i]) + range.offset);
+    }
+    double error = 0, whole = 0;
+    for (int i = 0; i < Double::width; ++i) {
+      error += squared[i];
+      whole += square[i];
+    }
+    const double factor = static_cast<double>(1u << exponent);
+    coded.error = code_error(__builtin_sqrt(error), step);
+    coded.square = whole * factor * factor;
+    coded.exponent = exponent;
+  }
+
+  /// How many of the queries may share tiles, and are first now: those whose codes are of one step.
+  std::size_t alike(std::uint32_t* active, std::size_t count) const {
+    const std::int32_t exponent = scratch.coded[active[0]].exponent;
+    std::size_t found = 1;
+    while (found < count && scratch.coded[active[found]].exponent == exponent) ++found;
+    for (std::size_t i = found + 1; i < count; ++i) {
+      if (scratch.coded[active[i]].exponent != exponent) continue;
+      const std::uint32_t other = active[found];
+      active[found++] = active[i];
+      active[i] = other;
+    }
+    return found;
+  }
+
+  struct Row {
+    std::int32_t threshold;
+    std::uint32_t query;
+    double error;  ///< the query's and the cell's
+  };
+
+  LANNER_INLINE std::int32_t threshold(const Row& row) const {
+    const QueryState& state = scratch.state[row.query];
+    const CodedQuery& coded = scratch.coded[row.query];
+    const double factor = static_cast<double>(2u << coded.exponent);
+    return state.bounded
+               ? code_threshold(__builtin_sqrt(static_cast<double>(state.limit)), row.error, coded.square,
+                                1 / static_cast<double>(job.index.codes.step), 1 / factor)
+               : padding_start + 1;
+  }
+
+  /// Takes those of a panel's rows into a query's buffer whose sums are not below its threshold; values: what
+  /// they are above it.
+  [[gnu::noinline]] void take(Row& row, const std::int32_t* values, std::size_t position) const {
+    QueryState& state = scratch.state[row.query];
+    const CodedQuery& coded = scratch.coded[row.query];
+    const double square = coded.square, factor = static_cast<double>(2u << coded.exponent);
+    const double step = static_cast<double>(job.index.codes.step);
+    alignas(64) float lower[panel_width];
+    alignas(64) float upper[panel_width];
+    std::uint32_t survivors = 0;
+    for (int v = 0; v < registers; ++v)
+      survivors |= (lane_bits(Word::load(values + v * lanes)) ^ ((1u << lanes) - 1)) << (v * lanes);
+    if (state.settling) {
+      for (std::uint32_t left = survivors; left; left &= left - 1) {
+        const int lane = __builtin_ctz(left);
+        const double product = static_cast<double>(values[lane]) + static_cast<double>(row.threshold);
+        lower[lane] = code_lower(square, factor, product, row.error, step);
+        upper[lane] = infinite;  // nobody asks
+      }
+    } else {
+      for (int lane = 0; lane < panel_width; ++lane) {
+        const double product = static_cast<double>(values[lane]) + static_cast<double>(row.threshold);
+        lower[lane] = code_lower(square, factor, product, row.error, step);
+        upper[lane] = code_upper(square, factor, product, row.error, step);
+      }
+    }
+    if (this->keep(row.query, survivors, position, lower, upper)) {
+      this->make_room(row.query, state, sure);
+      row.threshold = threshold(row);
+    }
+  }
+
+  /// `height` queries against the panels [panel, end), `abreast` panels at a time.
+  template <int height, int abreast>
+  [[gnu::noinline]] void run_tile(Row* rows, std::int32_t exponent, std::size_t panel,
+                                  std::size_t end) const {
+    const CodeView& view = job.index.codes;
+    constexpr int columns = abreast * registers;
+    const std::size_t panel_bytes = view.groups * panel_width * code_features;
+    for (; panel < end; panel += abreast) {
+      const std::int8_t* r = view.codes + panel * panel_bytes;
+      const std::uint8_t* q = scratch.code_tile;
+      Word sum[height][columns];
+#pragma GCC unroll 16
+      for (int c = 0; c < columns; ++c) {
+        const std::size_t at = panel * panel_width + c * lanes;
+        const Word start = Word::load(view.start + at) - (Word::load(view.square + at) >> (exponent + 1));
+#pragma GCC unroll 16
+        for (int h = 0; h < height; ++h) sum[h][c] = start - Word(rows[h].threshold);
+      }
+      for (std::size_t left = view.groups;;) {
+        constexpr std::size_t most = code_tile_features / code_features;
+        const std::size_t some = left < most ? left : most;
+#pragma GCC unroll 1
+        for (std::size_t g = 0; g < some; ++g) {
+          Word reference[columns];
+#pragma GCC unroll 16
+          for (int c = 0; c < columns; ++c)
+            __builtin_memcpy(&reference[c].v,
+                             r + (c / registers) * panel_bytes + (c % registers) * lanes * code_features,
+                             sizeof reference[c].v);
+#pragma GCC unroll 16
+          for (int h = 0; h < height; ++h) {
+            std::int32_t four;
+            __builtin_memcpy(&four, q + h * code_tile_features, sizeof four);
+            const Word codes(four);
+#pragma GCC unroll 16
+            for (int c = 0; c < columns; ++c) add_products<Tier>(sum[h][c], codes, reference[c]);
+          }
+          r += panel_width * code_features;
+          q += code_features;
+        }
+        left -= some;
+        if (left == 0) break;
+        q += (height - 1) * code_tile_features;
+      }
+
+      Word all = sum[0][0];  // negative where all are
+#pragma GCC unroll 16
+      for (int h = 0; h < height; ++h) {
+#pragma GCC unroll 16
+        for (int c = 0; c < columns; ++c) all = all & sum[h][c];
+      }
+      if (__builtin_expect(lane_bits(all) != (1u << lanes) - 1, 0)) {
+        alignas(64) std::int32_t values[height][columns * lanes];
+#pragma GCC unroll 16
+        for (int h = 0; h < height; ++h) {
+#pragma GCC unroll 16
+          for (int c = 0; c < columns; ++c) sum[h][c].store(values[h] + c * lanes);
+        }
+        for (int h = 0; h < height; ++h)
+          for (int p = 0; p < abreast; ++p) {
+            const std::int32_t* at = values[h] + p * panel_width;
+            Word none = Word::load(at);
+            for (int c = 1; c < registers; ++c) none = none & Word::load(at + c * lanes);
+            if (lane_bits(none) != (1u << lanes) - 1) take(rows[h], at, (panel + p) * panel_width);
+          }
+      }
+    }
+  }
+
+  /// The `count` first of `active`, at most `height`, against a cell.
+  template <int height, int abreast>
+  void take_tile(std::size_t cell, const std::uint32_t* active, std::size_t count) const {
+    const CodeView& view = job.index.codes;
+    Row rows[height];
+    for (int h = 0; h < height; ++h) {
+      const bool real = static_cast<std::size_t>(h) < count;
+      const std::uint32_t query = active[real ? h : 0];
+      for (std::size_t j = 0; j < view.stride; j += code_padding)
+        __builtin_memcpy(scratch.code_tile + (j / code_tile_features * height + h) * code_tile_features +
+                             j % code_tile_features,
+                         scratch.codes + query * view.stride + j, code_padding);
+      rows[h].query = query;
+      rows[h].error = scratch.coded[query].error + static_cast<double>(view.error[cell]);
+      rows[h].threshold = real ? threshold(rows[h]) : -padding_start;
+    }
+    run_tile<height, abreast>(rows, scratch.coded[active[0]].exponent, job.index.cell_begin[cell],
+                              job.index.cell_begin[cell + 1]);
+  }
+};
+
+}  // namespace lanner::nearest
