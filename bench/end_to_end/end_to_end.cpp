@@ -2,6 +2,7 @@
 // p-values, thresholds and flags out to a subscriber), beside a bare ZeroMQ relay that carries the same bytes
 // both ways and does nothing. Both are processes of their own, fed and drained by this one, measured in turns
 // in the same run; the answers are checked first. Only the ratio means something on a shared machine.
+// With --latency instead: how long a batch is on its way, at a share of the rate that the host can keep up.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -138,6 +139,10 @@ struct Measured {
   double events_per_s = 0, cpu_s_per_million = 0, client_cpu_s_per_million = 0;
 };
 
+struct Latency {
+  double median_us = 0, p99_us = 0;
+};
+
 // Feeds and drains one process. The window bounds what is on its way, so that nothing is dropped.
 class Client {
  public:
@@ -181,6 +186,42 @@ class Client {
       }
     }
     throw std::runtime_error("nothing comes back");
+  }
+
+  // Batches are sent at that rate; each one's time from its sending to its answer's last frame.
+  Latency measure_latency(double batches_per_s) {
+    using Clock = std::chrono::steady_clock;
+    std::vector<Clock::time_point> sent(work_.batches);
+    std::vector<double> us(work_.batches);
+    sub_.set(zmq::sockopt::rcvtimeo, 20'000);
+    std::atomic<std::size_t> on_their_way{0};
+    std::atomic<bool> failed{false};
+    std::thread drain([&] {
+      zmq::message_t frame;
+      for (std::size_t i = 0; i < work_.batches && !failed; ++i) {
+        do {
+          if (!sub_.recv(frame)) {
+            failed = true;
+            return;
+          }
+        } while (frame.more());
+        const auto arrived = Clock::now();
+        while (on_their_way.load(std::memory_order_acquire) <= i) std::this_thread::yield();
+        us[i] = std::chrono::duration<double, std::micro>(arrived - sent[i]).count();
+      }
+    });
+    const auto step = std::chrono::duration_cast<Clock::duration>(Seconds(1 / batches_per_s));
+    auto next = Clock::now();
+    for (std::size_t i = 0; i < work_.batches && !failed; ++i) {
+      std::this_thread::sleep_until(next += step);
+      sent[i] = Clock::now();
+      send(i);
+      on_their_way.store(i + 1, std::memory_order_release);
+    }
+    drain.join();
+    if (failed) throw std::runtime_error("an answer did not come");
+    std::sort(us.begin(), us.end());
+    return {us[us.size() / 2], us[us.size() * 99 / 100]};
   }
 
   Measured measure(pid_t pid) {
@@ -252,6 +293,36 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+// Both at the same rate: a part of what the host keeps up with.
+Json compare_latency(Client& host, Client& bare, pid_t host_pid, const Work& work, double load,
+                     std::size_t rounds, const std::string& detector) {
+  const double rate = load * host.measure(host_pid).events_per_s / static_cast<double>(work.rows);
+  std::vector<double> median_us, bare_median_us, p99_us, bare_p99_us, ratios;
+  for (std::size_t round = 0; round < rounds; ++round) {
+    const Latency relayed = bare.measure_latency(rate), scored = host.measure_latency(rate);
+    median_us.push_back(scored.median_us);
+    bare_median_us.push_back(relayed.median_us);
+    p99_us.push_back(scored.p99_us);
+    bare_p99_us.push_back(relayed.p99_us);
+    ratios.push_back(scored.p99_us / relayed.p99_us);
+  }
+  std::printf("%-14s %10.0f %12.0f %12.0f %12.0f %12.0f %8.2f\n", detector.c_str(), rate, median(median_us),
+              median(bare_median_us), median(p99_us), median(bare_p99_us), median(ratios));
+  std::fflush(stdout);
+  return {{"benchmark", "latency"},
+          {"detector", detector},
+          {"rows", work.rows},
+          {"width", work.width},
+          {"load", load},
+          {"batches_per_s", rate},
+          {"host_median_us", median(median_us)},
+          {"relay_median_us", median(bare_median_us)},
+          {"host_p99_us", median(p99_us)},
+          {"relay_p99_us", median(bare_p99_us)},
+          {"p99_ratio", median(ratios)},
+          {"p99_ratios", ratios}};
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Events a second through the host, beside a bare ZeroMQ relay of the same bytes");
   std::string lanner = LANNER_BINARY, json, transport = "tcp", device_name = "cpu";
@@ -259,6 +330,8 @@ int run(int argc, char** argv) {
   Work work;
   std::size_t rounds = 7;
   unsigned threads = 0;
+  bool latency = false;
+  double load = 0.3;
   app.add_option("--lanner", lanner, "The binary");
   app.add_option("--json", json, "Write the results here as well");
   app.add_option("--detectors", detectors, "Detectors to score with")->delimiter(',');
@@ -266,6 +339,8 @@ int run(int argc, char** argv) {
   app.add_option("--batches", work.batches, "Batches a turn")->check(CLI::PositiveNumber);
   app.add_option("--rows", work.rows, "Rows a batch")->check(CLI::PositiveNumber);
   app.add_option("--width", work.width, "Features")->check(CLI::PositiveNumber);
+  app.add_flag("--latency", latency, "Time on the way at a part of the load, instead of the rate");
+  app.add_option("--load", load, "Which part, of the rate of the same batches")->check(CLI::Range(0.01, 1.0));
   app.add_option("--threads", threads, "Threads that score; 0: the host's default");
   app.add_option("--device", device_name, "cpu, or cuda: every batch on the GPU")
       ->check(CLI::IsMember({"cpu", "cuda"}));
@@ -291,9 +366,14 @@ int run(int argc, char** argv) {
                     .dump();
   for (unsigned i = 0; i < 8; ++i) work.tensors.push_back(normal_rows(work.rows, work.width, 100 + i));
 
+  prctl(PR_SET_TIMERSLACK, 1);  // batches are sent when they are due
   Json results = Json::array();
-  std::printf("%-14s %14s %14s %8s %18s %18s\n", "detector", "host events/s", "relay events/s", "ratio",
-              "host cpu s/M", "relay cpu s/M");
+  if (latency)
+    std::printf("%-14s %10s %12s %12s %12s %12s %8s\n", "detector", "batches/s", "host p50 us", "relay p50",
+                "host p99 us", "relay p99", "ratio");
+  else
+    std::printf("%-14s %14s %14s %8s %18s %18s\n", "detector", "host events/s", "relay events/s", "ratio",
+                "host cpu s/M", "relay cpu s/M");
   for (const std::string& detector : detectors) {
     const std::string relay_in = endpoint(), relay_out = endpoint(), host_in = endpoint(),
                       host_out = endpoint();
@@ -335,6 +415,10 @@ int run(int argc, char** argv) {
       std::ifstream file(log);
       std::fprintf(stderr, "%s\n", std::string(std::istreambuf_iterator<char>(file), {}).c_str());
       throw;
+    }
+    if (latency) {
+      results.push_back(compare_latency(host, bare, host_process.pid(), work, load, rounds, detector));
+      continue;
     }
     std::vector<double> rates, bare_rates, ratios, cpu, bare_cpu, client, bare_client;
     for (std::size_t round = 0; round < rounds; ++round) {

@@ -31,7 +31,8 @@ constexpr std::size_t beyond_one_in = 50;
 // A feature is looked at in one row of four, which is soon enough and costs less, and ever more seldom in a
 // long stream: how late a drift is noticed stays a small share of it. The score in one of 32 (of eight where
 // no feature is watched), so that some hundred anomalies in a row pass as what they are.
-constexpr std::uint64_t feature_every_first = 4, feature_every_last = 32, dense_rows = std::uint64_t{1} << 17;
+constexpr std::uint64_t feature_every_first = 4, feature_every_last = 128,
+                        dense_rows = std::uint64_t{1} << 17;
 constexpr std::uint64_t score_every_with_features = 32, score_every_alone = 8;
 constexpr std::array<double, 4> stakes{-1, -0.5, 0.5, 1};
 // With the smallest stake a column whose ranks are off by less than 2 points on average gains nothing.
@@ -191,14 +192,15 @@ RankUrn::Rank RankUrn::next(float value, std::uint64_t random) {
   std::uint64_t below = 0, inside = total_;
   std::size_t node = 1;
   while (node < drift_bins) {
-    const std::uint64_t right = keys_[node] < key, left = left_[node];
-    left_[node] = left + (1 - right);
-    below += right != 0 ? left : 0;
-    inside = right != 0 ? inside - left : left;
+    // Without branches, which nobody could predict.
+    const std::uint64_t right = keys_[node] < key, turn = 0 - right, left = left_[node];
+    left_[node] = left + 1 - right;
+    below += left & turn;
+    inside = left + ((inside - 2 * left) & turn);
     node = 2 * node + right;
   }
-  const double p = (static_cast<double>(below) + uniform_of(random) * static_cast<double>(inside)) /
-                   static_cast<double>(total_);
+  const auto number = [](std::uint64_t n) { return static_cast<double>(static_cast<std::int64_t>(n)); };
+  const double p = (number(below) + uniform_of(random) * number(inside)) / number(total_);
   ++total_;
   return {node - drift_bins, p};
 }

@@ -144,7 +144,7 @@ constexpr Key device_keys[] = {
     {"otherwise", "cpu", "cpu", "Used if it isn't; logged."},
     {"require", "cpu, cuda, emulated", "none", "Instead of prefer: refuse to start without it."},
     {"batch_max", "a whole number from 1 to 1048576", "8192", "Rows a slot holds."},
-    {"wait_ms_max", "a number from 0 to 10000", "2", "How long a slot may wait to fill."},
+    {"wait_ms_max", "a number from 0 to 10000", "2", "How long a slot may wait to fill, while others are being scored."},
     {"slots", "a whole number from 2 to 256", "4", "Slots in the ring, allocated at start."},
     {"threads", "a whole number from 1 to 1024", "LANNER_THREADS, or the CPUs there are",
      "Threads that score."},

@@ -60,6 +60,9 @@ class Pipeline {
   /// Answers and frees what is finished. false: some peer isn't ready for its answer; call again soon.
   bool settle();
   bool has_room() const { return !stage_.under_way() && pool_.available(); }
+  /// Once all that came has been taken in: rows that wait for a slot to fill don't, while scoring is idle.
+  void hand_on() { stage_.close_if_idle(); }
+  bool has_open() const { return stage_.has_open(); }
   /// Something that room() or answers() would announce is there already.
   bool can_go_on() const {
     return settled_.size() > 0 || (stage_.under_way() && free_slots_.size() > 0) || routes_replaced_;

@@ -267,7 +267,9 @@ void Host::sleep_until_something(bool answers_wait) {
   poll_items_.push_back({nullptr, wake_.descriptor(), ZMQ_POLLIN, 0});
   if (room)
     for (const auto& source : sources_) poll_items_.push_back({source->handle(), 0, ZMQ_POLLIN, 0});
-  wake_.arm(Wake::answers | (room && !stopping_ ? 0u : std::uint32_t{Wake::room}));
+  const bool slots_matter = !room || stopping_ || pipeline_->has_open();
+  wake_.arm(Wake::answers | (slots_matter ? std::uint32_t{Wake::room} : 0u));
+  pipeline_->hand_on();
   if (!pipeline_->can_go_on()) {
     const std::int64_t expiry = pipeline_->next_expiry_ns();
     std::int64_t wait_ms = stopping_ ? 10 : answers_wait ? 20 : 1000;
@@ -290,6 +292,7 @@ void Host::intake() {
       for (std::uint32_t source = 0; source < sources_.size(); ++source)
         for (int i = 0; i < turn && pipeline_->take_in(source); ++i) took = true;
     }
+    pipeline_->hand_on();
     if (stopping_) {
       const std::int64_t now = clock_.steady_ns();
       if (stop_reading_ns == 0) stop_reading_ns = now + last_reads_ns, give_up_ns = now + drain_ns;

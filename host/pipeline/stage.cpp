@@ -207,6 +207,10 @@ void Stage::close_expired(std::int64_t now_ns) {
   while (!open_.empty() && now_ns - open_.front()->opened_ns >= options_.wait_ns) close(open_.front());
 }
 
+void Stage::close_if_idle() {
+  if (free_.size() + open_.size() == slots_.size()) close_all();
+}
+
 void Stage::close_all() {
   while (!open_.empty()) close(open_.front());
 }

@@ -70,6 +70,8 @@ class Stage {
 
   /// Hands on the slots that have waited long enough.
   void close_expired(std::int64_t now_ns);
+  /// Hands on what there is where nothing is being scored or waits to be: to wait would gain nothing.
+  void close_if_idle();
   void close_all();
   /// When close_expired has something to do next; INT64_MAX: never.
   std::int64_t next_expiry_ns() const;

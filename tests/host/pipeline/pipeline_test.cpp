@@ -276,6 +276,29 @@ TEST(Pipeline, HoldsBackWhenNothingGoesOut) {
   EXPECT_EQ(host.publisher.of("scores.s").size(), 5000u);
 }
 
+TEST(Pipeline, RowsWaitForOthersOnlyWhileScoringIsBusy) {
+  SimulatedHost host({slots_of(1000), lossy(), false}, {stream_of("s", width)});
+  host.use("s", {fitted(*host.device, width, "histogram")});
+  const auto receive = [&](unsigned seed) {
+    host.source.incoming.push_back(tensor("", "s", normal_rows(3, width, seed), width));
+    ASSERT_TRUE(host.pipeline->take_in(0));
+    host.pipeline->hand_on();
+  };
+  receive(1);
+  EXPECT_FALSE(host.pipeline->has_open()) << "nothing was being scored";
+  EXPECT_EQ(host.pipeline->queued_slots(), 1u);
+  receive(2);
+  receive(3);
+  EXPECT_TRUE(host.pipeline->has_open());
+  EXPECT_EQ(host.pipeline->queued_slots(), 1u);
+  ASSERT_TRUE(host.step(1));  // the first has been scored: the next two go together
+  host.pipeline->hand_on();
+  EXPECT_FALSE(host.pipeline->has_open());
+  EXPECT_EQ(host.pipeline->queued_slots(), 1u);
+  host.drain();
+  EXPECT_EQ(host.publisher.of("scores.s").size(), 3u);
+}
+
 TEST(Pipeline, StreamsShareSlotsWithoutStarvingEachOther) {
   std::vector<StreamConfig> streams;
   for (int s = 0; s < 6; ++s) streams.push_back(stream_of("s" + std::to_string(s), width));
