@@ -124,6 +124,7 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
     std::fill_n(bias_.data(), positions, infinite);
   }
   std::fill_n(block_spread_.data(), blocks, infinite);
+  std::fill_n(spread_.data(), blocks * block_cells, infinite);
   for (std::size_t cell = 0; cell < cells; ++cell) {
     const std::span<const std::uint32_t> part = parts.rows(cell);
     const std::size_t begin = cell_begin_.data()[cell] * lanes, end = begin + part.size();

@@ -97,15 +97,16 @@ struct FloatTiles : Survivors<Tier> {
         q += (height - 1) * tile_features;
       }
 
-      Word any(0);
+      // One comparison: masks of one each would go through other registers.
+      Float least(infinite);
 #pragma GCC unroll 16
       for (int h = 0; h < height; ++h) {
-        Float least = sum[h][0];
+        Float smallest = sum[h][0];
 #pragma GCC unroll 16
-        for (int c = 1; c < columns; ++c) least = simd::minimum(sum[h][c], least);
-        any = any | (least <= Float(rows[h].threshold));
+        for (int c = 1; c < columns; ++c) smallest = simd::minimum(sum[h][c], smallest);
+        least = simd::minimum(smallest - Float(rows[h].threshold), least);
       }
-      if (__builtin_expect(lane_bits(any) != 0, 0)) {
+      if (__builtin_expect(lane_bits(least <= Float(0.0f)) != 0, 0)) {
         alignas(64) float values[height][columns * lanes];
 #pragma GCC unroll 16
         for (int h = 0; h < height; ++h) {

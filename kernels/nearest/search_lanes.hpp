@@ -56,23 +56,30 @@ struct GroupSearch : Tiles {
     const Float spread(job.index.block_spread[block]);
     const std::size_t width = job.index.width, columns = job.plan.columns;
     const float* scaled = scratch.scaled + i;
-    Float sum[registers_abreast];
+    Float sum[2][registers_abreast];
 #pragma GCC unroll 4
-    for (int v = 0; v < registers_abreast; ++v) sum[v] = Float(0.0f);
-    for (std::size_t j = 0; j < width; ++j, scaled += columns) {
+    for (int v = 0; v < registers_abreast; ++v) sum[0][v] = sum[1][v] = Float(0.0f);
+    const auto add = [&](std::size_t j, Float* sums) {
       const Float l(low[j]), h(high[j]);
 #pragma GCC unroll 4
       for (int v = 0; v < registers_abreast; ++v) {
-        const Float q = Float::load(scaled + v * lanes);
+        const Float q = Float::load(scaled + j * columns + v * lanes);
         const Float outside = simd::maximum(simd::maximum(l - q, q - h), Float(0.0f));
-        sum[v] = fma(outside, outside, sum[v]);
+        sums[v] = fma(outside, outside, sums[v]);
       }
+    };
+    std::size_t j = 0;
+    for (; j + 2 <= width; j += 2) {
+      add(j, sum[0]);
+      add(j + 1, sum[1]);
     }
+    if (j < width) add(j, sum[0]);
 #pragma GCC unroll 4
     for (int v = 0; v < registers_abreast; ++v) {
-      sum[v].store(out + i + v * lanes);
+      const Float both = sum[0][v] + sum[1][v];
+      both.store(out + i + v * lanes);
       float* const home = scratch.home + i + v * lanes;
-      simd::minimum(sum[v] + spread, Float::load(home)).store(home);
+      simd::minimum(both + spread, Float::load(home)).store(home);
     }
   }
 
@@ -93,28 +100,36 @@ struct GroupSearch : Tiles {
   static constexpr int block_registers = static_cast<int>(block_cells) / lanes;
   static_assert(block_registers * lanes == static_cast<int>(block_cells));
 
-  /// A query's bounds and keys for a block's cells: lanes are cells.
+  /// A query's bounds and keys for a block's cells: lanes are cells. Two sums, as one would wait for itself;
+  /// so have the blocks'.
   LANNER_INLINE void measure_cells(std::size_t query, std::size_t block, Float* bound, Float* key) const {
     const IndexView& index = job.index;
     const float* box = index.boxes + block * index.width * 2 * block_cells;
     const float* q = scratch.query + query * index.centre_stride;
-    Float sum[block_registers];
+    Float sum[2][block_registers];
 #pragma GCC unroll 2
-    for (int v = 0; v < block_registers; ++v) sum[v] = Float(0.0f);
-    for (std::size_t j = 0; j < index.width; ++j, box += 2 * block_cells) {
+    for (int v = 0; v < block_registers; ++v) sum[0][v] = sum[1][v] = Float(0.0f);
+    const auto add = [&](std::size_t j, Float* sums) {
       const Float value(index.scale * q[j]);
 #pragma GCC unroll 2
       for (int v = 0; v < block_registers; ++v) {
-        const Float low = Float::load(box + v * lanes), high = Float::load(box + block_cells + v * lanes);
-        const Float outside = simd::maximum(simd::maximum(low - value, value - high), Float(0.0f));
-        sum[v] = fma(outside, outside, sum[v]);
+        const float* low = box + j * 2 * block_cells + v * lanes;
+        const Float outside = simd::maximum(
+            simd::maximum(Float::load(low) - value, value - Float::load(low + block_cells)), Float(0.0f));
+        sums[v] = fma(outside, outside, sums[v]);
       }
+    };
+    std::size_t j = 0;
+    for (; j + 2 <= index.width; j += 2) {
+      add(j, sum[0]);
+      add(j + 1, sum[1]);
     }
+    if (j < index.width) add(j, sum[0]);
     const float* spread = index.spread + block * block_cells;
 #pragma GCC unroll 2
     for (int v = 0; v < block_registers; ++v) {
-      bound[v] = sum[v];
-      key[v] = sum[v] + Float::load(spread + v * lanes);
+      bound[v] = sum[0][v] + sum[1][v];
+      key[v] = bound[v] + Float::load(spread + v * lanes);
     }
   }
 
@@ -136,14 +151,9 @@ struct GroupSearch : Tiles {
   LANNER_INLINE float least_key(std::size_t query, std::size_t block) const {
     Float bound[block_registers], key[block_registers];
     measure_cells(query, block, bound, key);
-    alignas(64) float keys[block_cells];
-    for (int v = 0; v < block_registers; ++v) key[v].store(keys + v * lanes);
-    float least = infinite;
-    for (std::uint32_t bits = cells_of(block); bits; bits &= bits - 1) {
-      const float each = keys[__builtin_ctz(bits)];
-      least = each < least ? each : least;
-    }
-    return least;
+    Float least = key[0];
+    for (int v = 1; v < block_registers; ++v) least = simd::minimum(key[v], least);
+    return least_lane(least);
   }
 
   /// How large the keys of the cells may be that a query visits first: its homes.
@@ -320,7 +330,7 @@ struct GroupSearch : Tiles {
   // ---- queries together ----
 
   /// Visits the cells of a block: homes, or those away from them that are in reach. A block's bound is the
-  /// same chain as its cells', over a box around theirs: never above one of them, rounded or not.
+  /// same sum as its cells', over a box around theirs: never above one of them, rounded or not.
   void visit_block(std::size_t block, bool away) const {
     const IndexView& index = job.index;
     const std::size_t columns = job.plan.columns;

@@ -86,9 +86,17 @@ struct Survivors {
       for (int i = 0; i < lanes; ++i) sum += static_cast<std::uint32_t>(found[i]);
       return sum;
     };
-    // The bounds are not negative, so their bits order as they do.
-    std::int32_t low = -1, high = 0x7F800000;
-    if (holds(high) < wanted) return infinite;
+    // The bounds are not negative, so their bits order as they do. First a range that holds the bound.
+    Float smallest(infinite);
+    for (std::size_t i = 0; i < count; i += lanes)
+      smallest = simd::minimum(Float::load(values + i), smallest);
+    std::int32_t low = __builtin_bit_cast(std::int32_t, least_lane(smallest)) - 1, high = low;
+    for (std::int32_t step = 1 << 20; high < 0x7F800000; step *= 2) {
+      high = 0x7F800000 - low > step ? low + step : 0x7F800000;
+      if (holds(high) >= wanted) break;
+      if (high == 0x7F800000) return infinite;
+      low = high;
+    }
     while (high - low > 1) {
       const std::int32_t middle = low + (high - low) / 2;
       const std::uint64_t held = holds(middle);
@@ -108,34 +116,61 @@ struct Survivors {
     if (job.index.row_stride > 16) __builtin_prefetch(row + 16);
   }
 
-  /// The float64 chains of the definition for `count` rows at `position`, eight at a time.
+  /// The float64 chains of the definition for `count` rows at `position`, some at a time.
   [[gnu::noinline]] void exact_distances(const std::uint32_t* position, std::size_t count) const {
+    constexpr std::size_t some = 2 * Double::width;
     const IndexView& index = job.index;
-    const double* q = scratch.exact_query;
-    for (std::size_t i = 0; i < count; i += 8) {
-      const float* row[8];
-      for (std::size_t c = 0; c < 8; ++c)
+    for (std::size_t i = 0; i < count; i += some) {
+      const float* row[some];
+      for (std::size_t c = 0; c < some; ++c)
         row[c] = index.rows + position[smaller(i + c, count - 1)] * index.row_stride;
-      for (std::size_t c = 8; c < 16; ++c)
+      for (std::size_t c = some; c < 2 * some; ++c)
         prefetch(index.rows + position[smaller(i + c, count - 1)] * index.row_stride);
-      __m256d sum[2] = {_mm256_setzero_pd(), _mm256_setzero_pd()};
+      Double sum[2] = {Double(0.0), Double(0.0)};
       for (std::size_t j = 0; j < index.row_stride; j += 4) {
-        for (int half = 0; half < 2; ++half) {
-          __m128 a = _mm_loadu_ps(row[4 * half] + j), b = _mm_loadu_ps(row[4 * half + 1] + j);
-          __m128 c = _mm_loadu_ps(row[4 * half + 2] + j), d = _mm_loadu_ps(row[4 * half + 3] + j);
-          _MM_TRANSPOSE4_PS(a, b, c, d);
-          const __m128 features[4] = {a, b, c, d};
-          for (int f = 0; f < 4; ++f) {
-            const __m256d difference =
-                _mm256_sub_pd(_mm256_broadcast_sd(q + j + f), _mm256_cvtps_pd(features[f]));
-            sum[half] = _mm256_fmadd_pd(difference, difference, sum[half]);
+        typename simd::VectorOf<float, Double::width>::type features[4][2];
+        transpose(row, j, features);
+        for (int f = 0; f < 4; ++f) {
+          const Double query(scratch.exact_query[j + f]);
+          for (int half = 0; half < 2; ++half) {
+            const Double difference =
+                query - Double(__builtin_convertvector(features[f][half], typename Double::Vector));
+            sum[half] = fma(difference, difference, sum[half]);
           }
         }
       }
-      double squared[8];
-      _mm256_storeu_pd(squared, sum[0]);
-      _mm256_storeu_pd(squared + 4, sum[1]);
-      for (std::size_t c = 0; c < 8 && i + c < count; ++c) scratch.exact_squared[i + c] = squared[c];
+      double squared[some];
+      sum[0].store(squared);
+      sum[1].store(squared + Double::width);
+      for (std::size_t c = 0; c < some && i + c < count; ++c) scratch.exact_squared[i + c] = squared[c];
+    }
+  }
+
+  /// Four features of eight or sixteen rows, feature by feature.
+  LANNER_INLINE static void transpose(const float* const* row, std::size_t j, __m128 (*features)[2]) {
+    for (int half = 0; half < 2; ++half) {
+      const float* const* r = row + 4 * half;
+      __m128 a = _mm_loadu_ps(r[0] + j), b = _mm_loadu_ps(r[1] + j);
+      __m128 c = _mm_loadu_ps(r[2] + j), d = _mm_loadu_ps(r[3] + j);
+      _MM_TRANSPOSE4_PS(a, b, c, d);
+      features[0][half] = a;
+      features[1][half] = b;
+      features[2][half] = c;
+      features[3][half] = d;
+    }
+  }
+  LANNER_INLINE static void transpose(const float* const* row, std::size_t j, __m256 (*features)[2]) {
+    for (int half = 0; half < 2; ++half) {
+      __m256 r[4];
+      for (int i = 0; i < 4; ++i)
+        r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[8 * half + i] + j)),
+                                    _mm_loadu_ps(row[8 * half + i + 4] + j), 1);
+      const __m256 low01 = _mm256_unpacklo_ps(r[0], r[1]), high01 = _mm256_unpackhi_ps(r[0], r[1]);
+      const __m256 low23 = _mm256_unpacklo_ps(r[2], r[3]), high23 = _mm256_unpackhi_ps(r[2], r[3]);
+      features[0][half] = _mm256_shuffle_ps(low01, low23, 0x44);
+      features[1][half] = _mm256_shuffle_ps(low01, low23, 0xEE);
+      features[2][half] = _mm256_shuffle_ps(high01, high23, 0x44);
+      features[3][half] = _mm256_shuffle_ps(high01, high23, 0xEE);
     }
   }
 

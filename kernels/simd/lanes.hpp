@@ -261,6 +261,19 @@ LANNER_INLINE Doubles<Tier> load_as_doubles(const float* from) {
   return __builtin_convertvector(narrow, typename Doubles<Tier>::Vector);
 }
 
+/// The least lane; none is NaN.
+template <class Tier>
+LANNER_INLINE float least_lane(Lanes<Tier, float, 8> a) {
+  const __m128 four = _mm_min_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  const __m128 two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)));
+}
+template <class Tier>
+LANNER_INLINE float least_lane(Lanes<Tier, float, 16> a) {
+  const Halves<Lanes<Tier, float, 16>> half(a);
+  return least_lane(Lanes<Tier, float, 8>(_mm256_min_ps(half.low, half.high)));
+}
+
 /// Bit i set where lane i of a mask is.
 template <class Tier, int width>
 LANNER_INLINE std::uint32_t lane_bits(Lanes<Tier, std::int32_t, width> mask) {
