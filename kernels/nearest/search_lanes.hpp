@@ -385,8 +385,12 @@ struct GroupSearch : Tiles {
     } else {
       run_together();
     }
-    for (std::size_t i = 0; i < queries; ++i)
-      finish(job, scratch, first + i, this->settle(i, scratch.state[i]));
+    for (std::size_t i = 0; i < queries; ++i) {
+      QueryState& state = scratch.state[i];
+      // By their bounds most of them go, which costs less than settling them.
+      if (!state.settling && state.count > job.k + job.k / 4) this->make_room(i, state, Tiles::sure);
+      finish(job, scratch, first + i, this->settle(i, state));
+    }
   }
 };
 

@@ -76,13 +76,16 @@ struct Survivors {
                                                std::size_t count, std::size_t wanted) {
     const auto holds = [&](std::int32_t bits) {
       const Float bound(__builtin_bit_cast(float, bits));
-      Word found(0);
-      for (std::size_t i = 0; i < count; i += lanes) {
-        const Word within = Float::load(values + i) <= bound;
-        const Word each = weight ? Word::load(reinterpret_cast<const std::int32_t*>(weight) + i) : Word(1);
-        found = found + (within & each);
-      }
       std::uint64_t sum = 0;
+      if (!weight) {
+        for (std::size_t i = 0; i < count; i += lanes)
+          sum += static_cast<std::uint64_t>(__builtin_popcount(lane_bits(Float::load(values + i) <= bound)));
+        return sum;
+      }
+      Word found(0);
+      for (std::size_t i = 0; i < count; i += lanes)
+        found = found + (Word(Float::load(values + i) <= bound) &
+                         Word::load(reinterpret_cast<const std::int32_t*>(weight) + i));
       for (int i = 0; i < lanes; ++i) sum += static_cast<std::uint32_t>(found[i]);
       return sum;
     };
