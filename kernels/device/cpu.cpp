@@ -1,5 +1,7 @@
 #include "kernels/device/cpu.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -117,13 +119,17 @@ class CpuDevice final : public Device {
   }
 
  private:
-  static constexpr std::size_t alignment = 64;
+  static constexpr std::size_t alignment = 64, huge_page = std::size_t{2} << 20, large_bytes = 2 * huge_page;
 
   void* allocate(MemoryKind, std::size_t bytes) override {
     const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
     if (rounded < bytes) throw std::bad_alloc();
-    void* memory = std::aligned_alloc(alignment, rounded);
+    const bool large = rounded >= large_bytes;
+    void* memory = large ? std::aligned_alloc(huge_page, (rounded + huge_page - 1) / huge_page * huge_page)
+                         : std::aligned_alloc(alignment, rounded);
     if (!memory) throw std::bad_alloc();
+    // Reference sets are read at random: on small pages their addresses miss the TLB. Only advice.
+    if (large) madvise(memory, rounded, MADV_HUGEPAGE);
     std::memset(memory, 0, rounded);
     return memory;
   }
