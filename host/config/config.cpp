@@ -33,6 +33,7 @@ constexpr Key top_keys[] = {
     {"publish", "a list of publishers", "none", "Where scores, alerts and status are published."},
     {"results", "a map", "none", "Files of scored rows, synced before a batch is acknowledged."},
     {"device", "a map", "the CPU", "What scores."},
+    {"cores", "a map", "wherever the system likes", "Which cores threads are kept on."},
     {"api", "a map", "none", "HTTP: health, status, Prometheus metrics."},
     {"log", "a map", "text at level info", "Structured logs on standard error."},
 };
@@ -144,7 +145,8 @@ constexpr Key device_keys[] = {
     {"otherwise", "cpu", "cpu", "Used if it isn't; logged."},
     {"require", "cpu, cuda, emulated", "none", "Instead of prefer: refuse to start without it."},
     {"batch_max", "a whole number from 1 to 1048576", "8192", "Rows a slot holds."},
-    {"wait_ms_max", "a number from 0 to 10000", "2", "How long a slot may wait to fill, while others are being scored."},
+    {"wait_ms_max", "a number from 0 to 10000", "2",
+     "How long a slot may wait to fill, while others are being scored."},
     {"slots", "a whole number from 2 to 256", "4", "Slots in the ring, allocated at start."},
     {"threads", "a whole number from 1 to 1024", "LANNER_THREADS, or the CPUs there are",
      "Threads that score."},
@@ -154,6 +156,13 @@ constexpr Key device_keys[] = {
     {"when_lost", "stay, restart", "stay",
      "A GPU that is lost to this process: stay on the CPU; or drain and end with status 3, to be started "
      "again."},
+};
+constexpr Key cores_keys[] = {
+    {"intake", "core numbers, as 0 or 2-5,8", "any", "Of the thread that receives, decodes and stages."},
+    {"score", "core numbers, as 0 or 2-5,8", "any",
+     "Of the thread that scores and those that help it, as many as cores where `device.threads` isn't set."},
+    {"outlet", "core numbers, as 0 or 2-5,8", "any", "Of the thread that publishes and stores."},
+    {"sockets", "core numbers, as 0 or 2-5,8", "any", "Of ZeroMQ's own threads."},
 };
 constexpr Key api_keys[] = {
     {"bind", "HOST:PORT", "", "Where HTTP is served: /health/live, /health/ready, /status, /metrics."}};
@@ -280,6 +289,13 @@ class Reader {
       if (!parsed || *parsed < least_ns) return fault(name, in_quotes(value));
       into_ns = *parsed;
     }
+    void cores(std::string_view name, std::vector<int>& into) const {
+      if (!has(name)) return;
+      const YAML::Node value = (*this)[name];
+      const auto parsed = value.IsScalar() ? parse_cores(value.Scalar()) : std::nullopt;
+      if (!parsed) return fault(name, in_quotes(value));
+      into = *parsed;
+    }
     template <class T>
     void choice(std::string_view name, T& into,
                 std::initializer_list<std::pair<std::string_view, T>> choices) const {
@@ -314,6 +330,7 @@ class Reader {
     read_publishers(top["publish"], config);
     if (top.has("results")) read_results(top["results"], config);
     if (top.has("device")) read_device(top["device"], config.device);
+    if (top.has("cores")) read_cores(top["cores"], config);
     if (top.has("api")) {
       const Section api(*this, top["api"], "api", api_keys);
       if (!api.has("bind")) api.missing("bind");
@@ -856,6 +873,15 @@ class Reader {
     section.choice("when_lost", device.restart_when_lost, {{"stay", false}, {"restart", true}});
   }
 
+  void read_cores(const YAML::Node& node, Config& config) {
+    const Section section(*this, node, "cores", cores_keys);
+    section.cores("intake", config.cores.intake);
+    section.cores("score", config.cores.score);
+    section.cores("outlet", config.cores.outlet);
+    section.cores("sockets", config.cores.sockets);
+    if (config.device.threads == 0) config.device.threads = static_cast<unsigned>(config.cores.score.size());
+  }
+
   std::string file_;
   std::filesystem::path folder_;
   int line_ = 1;
@@ -949,6 +975,7 @@ std::string config_reference() {
       {"ZeroMQ publisher", "publish.zeromq", zeromq_publish_keys},
       {"Results", "results", results_keys},
       {"Device", "device", device_keys},
+      {"Cores", "cores", cores_keys},
       {"API", "api", api_keys},
       {"Log", "log", log_keys},
   };

@@ -116,6 +116,13 @@ struct DeviceConfig {
   bool operator==(const DeviceConfig&) const = default;
 };
 
+/// Cores that threads are kept on, ascending; empty: wherever the system likes.
+struct CoresConfig {
+  std::vector<int> intake, score, outlet;
+  std::vector<int> sockets;  ///< ZeroMQ's own threads
+  bool operator==(const CoresConfig&) const = default;
+};
+
 struct ApiConfig {
   std::string bind;  ///< HOST:PORT; empty: none
 };
@@ -131,6 +138,7 @@ struct Config {
   std::vector<PublishConfig> publish;
   std::optional<ResultsOptions> results;
   DeviceConfig device;
+  CoresConfig cores;
   ApiConfig api;
   LogConfig log;
 };

@@ -72,6 +72,25 @@ std::optional<std::uint64_t> parse_bytes(std::string_view text) {
   return static_cast<std::uint64_t>(bytes);
 }
 
+std::optional<std::vector<int>> parse_cores(std::string_view text) {
+  constexpr std::uint64_t cores_max = 1024;
+  std::vector<int> cores;
+  while (true) {
+    const std::size_t comma = text.find(',');
+    const std::string_view part = text.substr(0, comma);
+    const std::size_t dash = part.find('-');
+    std::uint64_t first = 0, last = 0;
+    if (!parse_whole(part.substr(0, dash), first)) return std::nullopt;
+    last = first;
+    if (dash != std::string_view::npos && !parse_whole(part.substr(dash + 1), last)) return std::nullopt;
+    if (first > last || last >= cores_max) return std::nullopt;
+    if (!cores.empty() && static_cast<int>(first) <= cores.back()) return std::nullopt;
+    for (std::uint64_t core = first; core <= last; ++core) cores.push_back(static_cast<int>(core));
+    if (comma == std::string_view::npos) return cores;
+    text.remove_prefix(comma + 1);
+  }
+}
+
 std::optional<std::pair<std::string, std::uint16_t>> parse_host_port(std::string_view text) {
   const auto colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0) return std::nullopt;

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace lanner::host {
 
@@ -17,6 +18,8 @@ bool parse_number(std::string_view, double& into);
 std::optional<std::int64_t> parse_duration_ns(std::string_view);
 /// "65536", "64 KiB", "16MiB", "1 GiB".
 std::optional<std::uint64_t> parse_bytes(std::string_view);
+/// "0", "2-5,8": core numbers below 1024, ascending, each once.
+std::optional<std::vector<int>> parse_cores(std::string_view);
 /// "127.0.0.1:8080", "[::1]:8080", "*:0": host and port.
 std::optional<std::pair<std::string, std::uint16_t>> parse_host_port(std::string_view);
 

@@ -48,6 +48,7 @@ std::vector<std::string> needs_restart(const Config& now, const Config& next) {
   if (now.publish != next.publish) parts.emplace_back("publish");
   if (now.results != next.results) parts.emplace_back("results");
   if (now.device != next.device) parts.emplace_back("device");
+  if (now.cores != next.cores) parts.emplace_back("cores");
   if (now.api.bind != next.api.bind) parts.emplace_back("api");
   if (now.log.json != next.log.json) parts.emplace_back("log.json");
   return parts;

@@ -25,6 +25,7 @@
 #include "host/clock.hpp"
 #include "host/endpoint.hpp"
 #include "host/ingest/zeromq_source.hpp"
+#include "host/pipeline/cores.hpp"
 #include "host/pipeline/devices.hpp"
 #include "host/pipeline/learner.hpp"
 #include "host/pipeline/log.hpp"
@@ -69,7 +70,7 @@ class Host {
   void scoring();
   void outlet();
   void sleep_until_something(bool answers_wait);
-  std::thread start(const char* name, void (Host::*body)());
+  std::thread start(const char* name, const std::vector<int>& cores, void (Host::*body)());
   void learned(const std::string& stream, const Learning&, Device&, const engine::Progress&);
   void refit(const std::string& stream, Refitting&, const std::shared_ptr<const engine::Model>& now, Device&,
              const engine::Progress&);
@@ -135,8 +136,13 @@ std::vector<Base*> pointers(const std::vector<std::unique_ptr<Made>>& made) {
 
 Host::Host(const PartialConfig& partial, const ServeOptions& options)
     : config_(partial.config), options_(options) {
-  chosen_ = choose_devices(config_.device, clock_);
   std::vector<ConfigError> faults = partial.errors;
+  refuse_missing_cores(config_.cores, usable_cores(), faults);
+  {
+    const OnCores helpers(faults.empty() ? config_.cores.score : std::vector<int>());
+    chosen_ = choose_devices(config_.device, clock_);
+  }
+  for (const int core : config_.cores.sockets) context_.set(zmq::ctxopt::thread_affinity_cpu_add, core);
   refuse_missing_device(config_.device, chosen_, faults);
   refuse_beyond_loopback(config_, faults);
   Routes routes = build_routes(config_, *chosen_.cpu, streams_, {}, faults, chosen_.gpus);
@@ -348,10 +354,11 @@ void Host::outlet() {
   if (!pipeline_->outlet().close()) failed_ = true;
 }
 
-std::thread Host::start(const char* name, void (Host::*body)()) {
-  return std::thread([this, name, body] {
+std::thread Host::start(const char* name, const std::vector<int>& cores, void (Host::*body)()) {
+  return std::thread([this, name, cores, body] {
     pthread_setname_np(pthread_self(), name);
     try {
+      stay_on(cores);
       (this->*body)();
     } catch (const std::exception& error) {
       // Nothing that a producer or a disk does comes here: it is our fault, and going on could lose events
@@ -488,9 +495,9 @@ void Host::keep() {
 
 int Host::run() {
   restore();
-  std::thread scoring = start("score", &Host::scoring);
-  std::thread outlet = start("outlet", &Host::outlet);
-  std::thread intake = start("intake", &Host::intake);
+  std::thread scoring = start("score", config_.cores.score, &Host::scoring);
+  std::thread outlet = start("outlet", config_.cores.outlet, &Host::outlet);
+  std::thread intake = start("intake", config_.cores.intake, &Host::intake);
   ready_ = true;
   spdlog::info("ready");
 

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 import unittest
+from pathlib import Path
 
 import fitted
 import host_process
@@ -295,6 +296,33 @@ class Stop(unittest.TestCase):
         self.assertIn("/nowhere", errors)
         status, errors = run(*base, "--ingest", "tcp://127.0.0.1:*", "--device", "cuda")
         self.assertEqual(status, 3, errors)
+
+
+class Cores(unittest.TestCase):
+    def test_threads_stay_where_they_are_told_to(self):
+        usable = sorted(os.sched_getaffinity(0))
+        first, last = usable[0], usable[-1]
+        cores = f"cores: {{intake: {first}, score: {last}, outlet: {first}, sockets: {first}}}\n"
+        with Host(fitted.model(), extra=cores) as host:
+            subscriber = Subscriber(host.publish, "scores.s")
+            subscriber.warm()  # ZeroMQ's threads are there
+            found = {}
+            for task in Path(f"/proc/{host.process.pid}/task").iterdir():
+                name = (task / "comm").read_text().strip()
+                found.setdefault("sockets" if name.startswith("ZMQbg") else name, set()).update(
+                    os.sched_getaffinity(int(task.name)))
+            for name, core in (("intake", first), ("score", last), ("outlet", first), ("sockets", first)):
+                self.assertEqual(found[name], {core}, name)
+            subscriber.close()
+            self.assertEqual(host.stop(), 0)
+
+    def test_a_core_that_is_not_there_is_said(self):
+        host = Host(fitted.model(), extra="cores: {score: 1023}\n")
+        try:
+            with self.assertRaisesRegex(AssertionError, "cores.score: found 1023, allowed cores that this process may use"):
+                host.start()
+        finally:
+            shutil.rmtree(host.folder, ignore_errors=True)
 
 
 class Restart(unittest.TestCase):

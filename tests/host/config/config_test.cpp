@@ -204,6 +204,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "device.require: found prefer and require"},
         BadCase{"device_batch", top("device: {batch_max: -5}\n" + std::string(rest)),
                 "device.batch_max: found '-5'"},
+        BadCase{"cores_order", top("cores: {score: \"2,1\"}\n" + std::string(rest)),
+                "cores.score: found '2,1'"},
         BadCase{"device_wait", top("device: {wait_ms_max: nan}\n" + std::string(rest)),
                 "device.wait_ms_max: found 'nan'"},
         BadCase{"api_no_port", top("api: {bind: localhost}\n" + std::string(rest)),
@@ -484,6 +486,11 @@ TEST(Quantity, DurationsSizesAndAddresses) {
   EXPECT_EQ(parse_duration_ns("500ms"), 500'000'000);
   for (const char* wrong : {"", "5", "h", "-1s", "1e30d", "5 parsecs"})
     EXPECT_EQ(parse_duration_ns(wrong), std::nullopt) << wrong;
+  EXPECT_EQ(parse_cores("3"), std::vector<int>{3});
+  EXPECT_EQ(parse_cores("0,2-4,9"), (std::vector<int>{0, 2, 3, 4, 9}));
+  for (const char* wrong :
+       {"", "a", "1,", ",1", "2-1", "3,3", "3,1", "1-", "-1", "1024", "0-99999999999999999999", "1 2"})
+    EXPECT_EQ(parse_cores(wrong), std::nullopt) << wrong;
   EXPECT_EQ(parse_bytes("64 KiB"), 65536u);
   EXPECT_EQ(parse_bytes("1.5MiB"), 1572864u);
   for (const char* wrong : {"", "KiB", "-5", "1.5", "9e30"})
