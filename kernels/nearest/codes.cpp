@@ -40,13 +40,14 @@ double encode(const CodeGrid& grid, float scale, const float* row, std::int8_t* 
   return code_error(std::sqrt(squared), step);
 }
 
-bool codes_pay(const ReferenceSet& set, const Cells& cells, const CodeGrid& grid, float scale, CpuTier tier) {
+bool codes_pay(const ReferenceSet& set, const Cells& cells, const CodeGrid& grid, float scale, CpuTier tier,
+               std::size_t k) {
   if (set.width < 2 * code_features || set.width > code_width_max) return false;
   const double width = static_cast<double>(set.width);
   // Cycles: a row in a tile of floats less one in a tile of codes, for one query; a row to settle.
   const double saved = width * (tier == CpuTier::avx512 ? 1.0 / 32 - 1.0 / 112 : 1.0 / 16 - 1.0 / 24);
   const double settled = 0.6 * width + 60;
-  constexpr std::size_t asked = 16, neighbours = 10;
+  constexpr std::size_t asked = 16;
   // More are left over than lie within the limit, which is not known from the first row on.
   constexpr double until_the_limit = 3, of_the_first_cell = 60;
 
@@ -64,7 +65,7 @@ bool codes_pay(const ReferenceSet& set, const Cells& cells, const CodeGrid& grid
       distance[r] = std::sqrt(static_cast<double>(sum));
     }
     sorted = distance;
-    const auto last = sorted.begin() + static_cast<std::ptrdiff_t>(std::min(neighbours, n - 1));
+    const auto last = sorted.begin() + static_cast<std::ptrdiff_t>(std::min(k, n - 1));
     std::nth_element(sorted.begin(), last, sorted.end());
     const double within = *last + 2 * encode(grid, scale, query, codes.data());
     left_over += static_cast<double>(

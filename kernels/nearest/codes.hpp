@@ -101,8 +101,9 @@ CodeGrid code_grid(const ReferenceSet&, float scale);
 /// Writes a row's codes; returns a bound of its error.
 double encode(const CodeGrid&, float scale, const float* row, std::int8_t* codes);
 
-/// Whether it costs less to screen in codes: by how many rows some queries would leave over.
-bool codes_pay(const ReferenceSet&, const Cells&, const CodeGrid&, float scale, CpuTier);
+/// Whether it costs less to screen in codes, for searches of that k: by how many rows some queries would
+/// leave over.
+bool codes_pay(const ReferenceSet&, const Cells&, const CodeGrid&, float scale, CpuTier, std::size_t k);
 
 /// Whether this processor multiplies bytes as the tier's tiles do.
 bool has_code_products(CpuTier);

@@ -25,14 +25,14 @@ void fill(Device& device, Array<T>& array, std::size_t n) {
 
 }  // namespace
 
-std::shared_ptr<const Index> make_index(Device& device, const ReferenceSet& set) {
+std::shared_ptr<const Index> make_index(Device& device, const ReferenceSet& set, std::size_t k) {
   check_reference(set);
   FloatEnvironment environment;
   if (device.backend() != Backend::cpu) return make_gpu_index(device, set);
-  return std::make_shared<CpuIndex>(device, set);
+  return std::make_shared<CpuIndex>(device, set, Screen::chosen, k);
 }
 
-CpuIndex::CpuIndex(Device& device, const ReferenceSet& set, Screen screen)
+CpuIndex::CpuIndex(Device& device, const ReferenceSet& set, Screen screen, std::size_t k)
     : tier_(device.tier()), threads_(device.threads()) {
   const std::size_t n = set.distinct();
   view_.width = set.width;
@@ -50,7 +50,7 @@ CpuIndex::CpuIndex(Device& device, const ReferenceSet& set, Screen screen)
   if (tier_ == CpuTier::scalar)
     keep_plain(device, set);
   else
-    build_cells(device, set, screen);
+    build_cells(device, set, screen, k);
 
   view_.rows = rows_.data();
   view_.weight = weight_.data();
@@ -83,7 +83,7 @@ void CpuIndex::keep_plain(Device& device, const ReferenceSet& set) {
   std::copy(set.weight.begin(), set.weight.end(), weight_.data());
 }
 
-void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen screen) {
+void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen screen, std::size_t k) {
   const std::size_t width = set.width, n = set.distinct();
   const std::size_t lanes = view_.panel_width = tier_ == CpuTier::avx512 ? 32 : 16;
   const std::size_t granule = lanes * panels_at_once;
@@ -113,7 +113,7 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
   fill(device, spread_, blocks * block_cells);
   const CodeGrid grid = code_grid(set, scale);
   const bool coded = screen == Screen::codes || (screen == Screen::chosen && has_code_products(tier_) &&
-                                                 codes_pay(set, parts, grid, scale, tier_));
+                                                 codes_pay(set, parts, grid, scale, tier_, k));
   constexpr float infinite = std::numeric_limits<float>::infinity();
   if (coded) {
     prepare_codes(device, grid, cells, positions);

@@ -73,7 +73,7 @@ enum class Screen { chosen, floats, codes };
 class CpuIndex final : public Index {
  public:
   /// Screen::codes throws std::invalid_argument where has_code_products says no, or rows are too wide.
-  CpuIndex(Device&, const ReferenceSet&, Screen = Screen::chosen);
+  CpuIndex(Device&, const ReferenceSet&, Screen = Screen::chosen, std::size_t k = 10);
   std::size_t distinct() const override { return view_.distinct; }
   std::size_t rows() const override { return view_.original; }
   std::size_t width() const override { return view_.width; }
@@ -86,7 +86,7 @@ class CpuIndex final : public Index {
 
  private:
   void keep_plain(Device&, const ReferenceSet&);
-  void build_cells(Device&, const ReferenceSet&, Screen);
+  void build_cells(Device&, const ReferenceSet&, Screen, std::size_t k);
   void prepare_codes(Device&, const CodeGrid&, std::size_t cells, std::size_t positions);
   void put_codes(const CodeGrid&, std::size_t cell, std::size_t position);
 

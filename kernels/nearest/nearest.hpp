@@ -60,8 +60,9 @@ class Index {
 };
 
 /// Copies what it needs; a set that a GPU has no memory for stays in pinned memory, and every search streams
-/// it through the workspace. Throws std::invalid_argument for an empty set.
-std::shared_ptr<const Index> make_index(Device&, const ReferenceSet&);
+/// it through the workspace. `k`: of most searches to come; how fast they are may depend on it, no answer
+/// does. Throws std::invalid_argument for an empty set.
+std::shared_ptr<const Index> make_index(Device&, const ReferenceSet&, std::size_t k = 10);
 
 inline constexpr std::uint32_t no_self = std::numeric_limits<std::uint32_t>::max();
 

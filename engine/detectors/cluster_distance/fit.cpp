@@ -61,7 +61,7 @@ class KMeans {
     const std::size_t width = rows_.width;
     const nearest::ReferenceSet set =
         nearest::distinct_rows({centres.data(), centres.size() / width, width, width});
-    const auto index = nearest::make_index(device_, set);
+    const auto index = nearest::make_index(device_, set, 1);
     auto workspace = device_.array<std::byte>(index->workspace_bytes(rows_.count, 1, nearest::Count::rows));
     nearest::search(stream_, *index, rows_, 1, nearest::Count::rows, {}, workspace.span(),
                     {1, cluster_.data(), distance_.data(), taken_.data(), count_.data()});

@@ -25,7 +25,7 @@ void learn_densities(Device& device, Learned& learned, const Progress& progress)
   learned.density.assign(distinct, 1);
   if (distinct == 1) return;
 
-  const auto index = nearest::make_index(device, references);
+  const auto index = nearest::make_index(device, references, k);
   std::vector<std::uint32_t> self(distinct), row(distinct * k), taken(distinct * k), count(distinct);
   std::vector<float> distance(distinct * k);
   std::iota(self.begin(), self.end(), 0u);

@@ -53,7 +53,7 @@ std::vector<float> Model::leave_one_out_scores(Device& device) const {
   // Of a single distinct row, what is left is the row itself, or nothing to compare it with.
   if (distinct == 1) return std::vector<float>(references.rows(), 1.0f);
 
-  const auto index = nearest::make_index(device, references);
+  const auto index = nearest::make_index(device, references, k);
   std::vector<std::uint32_t> self(distinct), row(distinct * k), taken(distinct * k), count(distinct);
   std::vector<float> distance(distinct * k), scores(distinct);
   for (std::size_t i = 0; i < distinct; ++i)

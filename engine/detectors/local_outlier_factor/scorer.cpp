@@ -13,7 +13,7 @@ using nearest::Count;
 
 FactorScorer::FactorScorer(Device& device, std::shared_ptr<const Learned> learned)
     : learned_(std::move(learned)),
-      index_(nearest::make_index(device, learned_->references)),
+      index_(nearest::make_index(device, learned_->references, learned_->k)),
       densities_(density::make_densities(device, learned_->training())),
       threads_(device.threads()) {}
 

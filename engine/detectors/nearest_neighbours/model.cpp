@@ -38,7 +38,7 @@ std::unique_ptr<Scorer> Model::resident(Device& device) const {
 
 std::vector<float> Model::leave_one_out_scores(Device& device) const {
   const std::size_t distinct = references_->distinct();
-  const auto index = nearest::make_index(device, *references_);
+  const auto index = nearest::make_index(device, *references_, k_);
   auto workspace = device.array<std::byte>(index->workspace_bytes(distinct, k_, nearest::Count::rows));
   std::vector<std::uint32_t> self(distinct);
   std::iota(self.begin(), self.end(), 0u);

@@ -13,7 +13,7 @@ using nearest::Count;
 NeighbourScorer::NeighbourScorer(Device& device, std::shared_ptr<const nearest::ReferenceSet> references,
                                  std::size_t k, nearest::Summary summary)
     : references_(std::move(references)),
-      index_(nearest::make_index(device, *references_)),
+      index_(nearest::make_index(device, *references_, k)),
       k_(k),
       summary_(summary),
       threads_(device.threads()) {}
