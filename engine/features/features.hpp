@@ -129,6 +129,10 @@ class FeaturePlan {
   void transform(const Records& records, std::size_t begin, std::size_t end, FeatureState* state,
                  MutableRows out, std::span<std::uint8_t> refused, std::vector<RowRefusal>& reasons) const;
 
+  /// Rows [begin, end) where the records hold them, of any alignment, if transform would only copy them and
+  /// refuse none: is_identity(), dense floats, all of them finite. Throws for shapes as transform does.
+  std::optional<Rows> viewed(const Records& records, std::size_t begin, std::size_t end) const;
+
   /// Plain text (JSON) for the model file; parse throws std::invalid_argument on anything that to_json can't
   /// have written.
   std::string to_json() const;

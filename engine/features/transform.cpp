@@ -1,27 +1,20 @@
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstring>
 #include <stdexcept>
 #include <utility>
 
 #include "engine/features/passage.hpp"
 #include "engine/features/shapes.hpp"
 #include "kernels/arithmetic/environment.hpp"
+#include "kernels/finite/finite.hpp"
 
 namespace lanner::engine {
 namespace {
 
-/// Casts and copies; whether all came out finite.
-template <class T>
-bool copy_finite(const T* __restrict from, float* __restrict to, std::size_t count) {
-  std::int32_t bad = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto value = static_cast<float>(from[i]);
-    to[i] = value;
-    bad |= (std::bit_cast<std::int32_t>(value) & 0x7fffffff) > 0x7f7fffff;
-  }
-  return bad == 0;
+// Rows are made where no device is at hand.
+CpuTier tier() {
+  static const CpuTier chosen = chosen_cpu_tier();
+  return chosen;
 }
 
 class DenseRows {
@@ -39,14 +32,15 @@ class DenseRows {
       const T* from = values + (begin_ + done) * out_.width;
       bool finite = true;
       if (out_.stride == out_.width) {
-        finite = copy_finite(from, out_.row(done), rows * out_.width);
+        finite = finite::copy_finite(tier(), from, out_.row(done), rows * out_.width);
       } else {
         for (std::size_t i = 0; i < rows; ++i)
-          finite &= copy_finite(from + i * out_.width, out_.row(done + i), out_.width);
+          finite &= finite::copy_finite(tier(), from + i * out_.width, out_.row(done + i), out_.width);
       }
       if (finite) continue;
       for (std::size_t i = done; i < done + rows; ++i) {
-        if (!refused_[i] && !copy_finite(values + (begin_ + i) * out_.width, out_.row(i), out_.width))
+        if (!refused_[i] &&
+            !finite::copy_finite(tier(), values + (begin_ + i) * out_.width, out_.row(i), out_.width))
           refuse(i);
       }
     }
@@ -113,6 +107,15 @@ class ScaledRows {
 };
 
 }  // namespace
+
+std::optional<Rows> FeaturePlan::viewed(const Records& records, std::size_t begin, std::size_t end) const {
+  check_shapes(fitted_->schema, records);
+  if (begin > end || end > records.count) throw std::invalid_argument("features: rows beyond the records");
+  if (!fitted_->identity || !records.dense.floats || !records.refused.empty()) return std::nullopt;
+  const Rows rows{records.dense.floats + begin * width(), end - begin, width(), width()};
+  if (!finite::all_finite(tier(), rows.data, rows.count * rows.width)) return std::nullopt;
+  return rows;
+}
 
 void FeaturePlan::transform(const Records& records, std::size_t begin, std::size_t end, FeatureState* state,
                             MutableRows out, std::span<std::uint8_t> refused,

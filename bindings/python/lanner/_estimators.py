@@ -81,7 +81,7 @@ class Detector(OutlierMixin, BaseEstimator):
 
     def anomaly_score(self, X):
         """The engine's score, float32 [n]: higher is more anomalous. The bits of `lanner score` and `lanner serve`."""
-        return self._scored(X)[0]
+        return self._scored(X, _engine.Model.anomaly_scores)
 
     def score_samples(self, X):
         """Minus the anomaly score, float64 [n]: higher is more normal, as scikit-learn has it."""
@@ -106,7 +106,7 @@ class Detector(OutlierMixin, BaseEstimator):
         return_extrapolated: also bool [n], true where the p-value lies beyond what the calibration rows support: it
         ranks, outside the guarantee.
         """
-        _, p_values, extrapolated = self._scored(X)
+        _, p_values, extrapolated = self._scored(X, _engine.Model.score)
         return (p_values, extrapolated.astype(bool)) if return_extrapolated else p_values
 
     def explain(self, X):
@@ -229,13 +229,14 @@ class Detector(OutlierMixin, BaseEstimator):
         return most if most <= -self.offset_ else np.nextafter(most, np.float32(-np.inf))
 
     def _scores(self, model, events):
-        return model.score(events, self.device)[0]
+        return model.anomaly_scores(events, self.device)
 
-    def _scored(self, X):
+    def _scored(self, X, score):
+        """What `score` says, a method of the engine's Model that takes events, device and progress."""
         events = self._viewed(X)
         try:
             with progress("score", self.verbose) as tell:
-                return self.model_.score(self._events(X) if events is None else events, self.device, tell)
+                return score(self.model_, self._events(X) if events is None else events, self.device, tell)
         except ValueError:
             if events is not None:
                 self._events(X)  # scikit-learn's own words for what both refuse
@@ -244,10 +245,12 @@ class Detector(OutlierMixin, BaseEstimator):
     def _viewed(self, X):
         """Events over an array that can be scored as it is, or None: scikit-learn's checks would take longer than the
         scores of a thousand rows."""
-        check_is_fitted(self)
+        fitted = self.__dict__
+        if "model_" not in fitted:
+            check_is_fitted(self)
         fits = (type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float32, np.float64) and X.flags.c_contiguous
                 and len(X) > 0 and X.shape[1] == self.n_features_in_)
-        if not fits or hasattr(self, "feature_names_in_") or not self.model_.takes_matrix:
+        if not fits or "feature_names_in_" in fitted or not self.model_.takes_matrix:
             return None
         return _engine.Events(X)
 

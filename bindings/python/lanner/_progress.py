@@ -6,12 +6,16 @@ import contextlib
 import sys
 
 
-@contextlib.contextmanager
+_silent = contextlib.nullcontext()
+
+
 def progress(title: str, verbose: bool):
     """Gives a callable (done in [0, 1], what), or None where nothing is to be shown."""
-    if not verbose:
-        yield None
-        return
+    return _shown(title) if verbose else _silent
+
+
+@contextlib.contextmanager
+def _shown(title: str):
     try:
         from tqdm.auto import tqdm
     except ImportError:

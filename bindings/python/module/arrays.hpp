@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <initializer_list>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,14 @@ template <class T>
 Vector<T> to_numpy(std::vector<T> values) {
   const std::size_t count = values.size();
   return to_numpy<Vector<T>>(std::move(values), {count});
+}
+
+/// `values`: `count` of them.
+template <class T>
+Vector<T> to_numpy(std::unique_ptr<T[]> values, std::size_t count) {
+  T* const kept = values.release();
+  const nanobind::capsule owner(kept, [](void* owned) noexcept { delete[] static_cast<T*>(owned); });
+  return Vector<T>(kept, {count}, owner);
 }
 
 }  // namespace lanner::python

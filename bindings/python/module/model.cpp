@@ -26,7 +26,6 @@
 #include "bindings/python/module/progress.hpp"
 #include "engine/calibrate/calibrate.hpp"
 #include "engine/explain/explainer.hpp"
-#include "engine/features/row_pieces.hpp"
 #include "engine/model/model.hpp"
 #include "engine/model/round_trip.hpp"
 #include "kernels/arithmetic/environment.hpp"
@@ -45,85 +44,145 @@ void check_all_taken(std::span<const engine::RowRefusal> reasons) {
   throw std::invalid_argument(text);
 }
 
-// Feature rows of records, a piece at a time and in their order, in memory that a device copies from; none is
-// refused.
+// Feature rows of records, a piece at a time and in their order; none is refused. For a CPU they are viewed
+// where they can be, otherwise they are made in memory that the device copies from.
 class Pieces {
  public:
   Pieces(const engine::Model& model, const engine::Records& records, Device& device, std::size_t most)
       : model_(model),
         records_(records),
-        size_(std::min(most, std::max<std::size_t>(records.count, 1))),
-        state_(model.features().make_state()),
-        room_(device.pinned<float>(size_ * model.features().width())),
-        pieces_(model.features(), records, state_.get(), room_.span()) {}
+        device_(device),
+        size_(std::min(most, std::max<std::size_t>(records.count, 1))) {}
 
   std::size_t rows_max() const { return size_; }
-  std::size_t begin() const { return pieces_.begin(); }
+  std::size_t begin() const { return begin_; }
   std::span<const std::uint32_t> segments() const { return segments_; }
-  double done() const { return static_cast<double>(pieces_.end()) / static_cast<double>(records_.count); }
+  double done() const { return static_cast<double>(end_) / static_cast<double>(records_.count); }
   /// The next piece, [begin(), begin() + its count); false where there is none. Throws std::invalid_argument
   /// where a row is refused.
   bool next(Rows& rows) {
-    if (!pieces_.next()) return false;
-    check_all_taken(pieces_.reasons());
-    rows = pieces_.rows();
-    segments_.resize(rows.count);
-    model_.segments_of(records_, pieces_.begin(), pieces_.end(), segments_);
+    begin_ = end_;
+    if (begin_ >= records_.count) return false;
+    end_ = std::min(records_.count, begin_ + size_);
+    std::optional<Rows> viewed;
+    if (device_.backend() == Backend::cpu) viewed = model_.features().viewed(records_, begin_, end_);
+    rows = viewed ? *viewed : made();
+    if (model_.segments()) {
+      segments_.resize(rows.count);
+      model_.segments_of(records_, begin_, end_, segments_);
+    }
     return true;
   }
 
  private:
+  Rows made() {
+    const engine::FeaturePlan& plan = model_.features();
+    if (!state_) {
+      state_ = plan.make_state();
+      refused_.resize(size_);
+      room_ = device_.pinned<float>(size_ * plan.width());
+    }
+    const MutableRows rows{room_.data(), end_ - begin_, plan.width(), plan.width()};
+    plan.transform(records_, begin_, end_, state_.get(), rows, refused_, reasons_);
+    check_all_taken(reasons_);
+    return {rows.data, rows.count, rows.width, rows.stride};
+  }
+
   const engine::Model& model_;
   const engine::Records& records_;
+  Device& device_;
   std::size_t size_;
-  std::unique_ptr<engine::FeatureState> state_;
+  std::size_t begin_ = 0, end_ = 0;
   std::vector<std::uint32_t> segments_;
+  std::unique_ptr<engine::FeatureState> state_;
+  std::vector<std::uint8_t> refused_;
+  std::vector<engine::RowRefusal> reasons_;
   Pinned<float> room_;
-  engine::RowPieces pieces_;
+};
+
+// Workspaces of calls that are done, for those to come: to allocate one and fill it with zeros takes longer
+// than to score a few hundred rows.
+class SpareWorkspace {
+ public:
+  Array<std::byte> take(Device& device, std::size_t bytes) {
+    Array<std::byte> found;
+    {
+      const std::scoped_lock lock(guard_);
+      std::swap(found, spare_);
+    }
+    return found.size() >= bytes ? std::move(found) : device.array<std::byte>(bytes);
+  }
+  void give_back(Array<std::byte> workspace) {
+    if (workspace.size() > kept_bytes_max) return;
+    const std::scoped_lock lock(guard_);
+    std::swap(workspace, spare_);
+  }
+
+ private:
+  static constexpr std::size_t kept_bytes_max = std::size_t{1} << 20;
+  std::mutex guard_;
+  Array<std::byte> spare_;
 };
 
 struct Resident {
+  Resident(std::shared_ptr<Device> on, std::shared_ptr<const engine::Model> model)
+      : device(std::move(on)), scorer(std::move(model), *device) {}
+
   std::shared_ptr<Device> device;
   engine::ModelScorer scorer;
+  mutable SpareWorkspace spare;
 };
 
+// What is null isn't wanted.
 struct Scored {
-  std::vector<float> scores;
-  std::vector<double> p_values;
-  std::vector<std::uint8_t> extrapolated;
+  std::unique_ptr<float[]> scores;
+  std::unique_ptr<double[]> p_values;
+  std::unique_ptr<std::uint8_t[]> extrapolated;
 };
 
-Scored score(const Resident& resident, const engine::Records& records, const engine::Progress& progress) {
-  const FloatEnvironment environment;
+void score_on_cpu(const Resident& resident, Pieces& pieces, const engine::Progress& progress, Scored& out) {
   const engine::ModelScorer& scorer = resident.scorer;
-  Device& device = *resident.device;
-  const bool on_gpu = device.backend() != Backend::cpu;
-  const std::size_t n = records.count;
-  Scored out{std::vector<float>(n), std::vector<double>(n), std::vector<std::uint8_t>(n)};
-  Pieces pieces(scorer.model(), records, device, on_gpu ? rows_a_piece_on_gpu : rows_a_piece);
-  Array<std::byte> workspace;
-  std::unique_ptr<engine::RoundTrip> trip;
-  if (on_gpu) {
-    trip = std::make_unique<engine::RoundTrip>(device);
-    trip->make_room(scorer, pieces.rows_max());
-  } else {
-    workspace = device.array<std::byte>(scorer.workspace_bytes(pieces.rows_max()));
-  }
-  Stream stream = device.stream();
+  auto workspace = resident.spare.take(*resident.device, scorer.workspace_bytes(pieces.rows_max()));
+  Stream stream = resident.device->stream();
   for (Rows rows; pieces.next(rows); progress(pieces.done(), "score")) {
-    const std::span scores(out.scores.data() + pieces.begin(), rows.count);
-    const std::span p_values(out.p_values.data() + pieces.begin(), rows.count);
-    const std::span extrapolated(out.extrapolated.data() + pieces.begin(), rows.count);
-    if (on_gpu) {
-      trip->begin(scorer, rows, pieces.segments());
-      trip->wait();
-      std::ranges::copy(trip->scores(), scores.begin());
-      std::ranges::copy(trip->p_values(), p_values.begin());
-      std::ranges::copy(trip->extrapolated(), extrapolated.begin());
+    const std::span scores(out.scores.get() + pieces.begin(), rows.count);
+    if (out.p_values) {
+      scorer.score(stream, rows, {}, workspace.span(), scores,
+                   {out.p_values.get() + pieces.begin(), rows.count},
+                   {out.extrapolated.get() + pieces.begin(), rows.count}, pieces.segments());
     } else {
-      scorer.score(stream, rows, {}, workspace.span(), scores, p_values, extrapolated, pieces.segments());
+      scorer.scorer().score(stream, rows, workspace.span(), scores);
     }
   }
+  resident.spare.give_back(std::move(workspace));
+}
+
+void score_on_gpu(const Resident& resident, Pieces& pieces, const engine::Progress& progress, Scored& out) {
+  engine::RoundTrip trip(*resident.device);
+  trip.make_room(resident.scorer, pieces.rows_max());
+  for (Rows rows; pieces.next(rows); progress(pieces.done(), "score")) {
+    trip.begin(resident.scorer, rows, pieces.segments());
+    trip.wait();
+    std::ranges::copy(trip.scores(), out.scores.get() + pieces.begin());
+    if (!out.p_values) continue;
+    std::ranges::copy(trip.p_values(), out.p_values.get() + pieces.begin());
+    std::ranges::copy(trip.extrapolated(), out.extrapolated.get() + pieces.begin());
+  }
+}
+
+Scored score(const Resident& resident, const engine::Records& records, const engine::Progress& progress,
+             bool with_p_values) {
+  const FloatEnvironment environment;
+  const bool on_gpu = resident.device->backend() != Backend::cpu;
+  const std::size_t n = records.count;
+  Scored out{std::make_unique_for_overwrite<float[]>(n), nullptr, nullptr};
+  if (with_p_values) {
+    out.p_values = std::make_unique_for_overwrite<double[]>(n);
+    out.extrapolated = std::make_unique_for_overwrite<std::uint8_t[]>(n);
+  }
+  Pieces pieces(resident.scorer.model(), records, *resident.device,
+                on_gpu ? rows_a_piece_on_gpu : rows_a_piece);
+  (on_gpu ? score_on_gpu : score_on_cpu)(resident, pieces, progress, out);
   return out;
 }
 
@@ -229,14 +288,13 @@ class Model {
   const engine::Model& data() const { return *model_; }
 
   nb::tuple score(const Events& events, const std::string& device, const nb::object& progress) {
-    const auto on_device = resident(device);
-    Scored scored;
-    {
-      nb::gil_scoped_release release;
-      scored = python::score(*on_device, events.records(), progress_to(progress));
-    }
-    return nb::make_tuple(to_numpy(std::move(scored.scores)), to_numpy(std::move(scored.p_values)),
-                          to_numpy(std::move(scored.extrapolated)));
+    Scored scored = this->scored(events, device, progress, true);
+    const std::size_t n = events.count();
+    return nb::make_tuple(to_numpy(std::move(scored.scores), n), to_numpy(std::move(scored.p_values), n),
+                          to_numpy(std::move(scored.extrapolated), n));
+  }
+  Vector<float> anomaly_scores(const Events& events, const std::string& device, const nb::object& progress) {
+    return to_numpy(scored(events, device, progress, false).scores, events.count());
   }
   // On the CPU always: explanations are wanted for few rows.
   Table<float> contributions(const Events& events, const nb::object& progress) {
@@ -292,6 +350,13 @@ class Model {
   }
 
  private:
+  Scored scored(const Events& events, const std::string& device, const nb::object& progress,
+                bool with_p_values) {
+    const auto on_device = resident(device);
+    nb::gil_scoped_release release;
+    return python::score(*on_device, events.records(), progress_to(progress), with_p_values);
+  }
+
   template <class Explanation>
   std::vector<std::optional<Explanation>> explained(
       std::optional<Explanation> (engine::Explainer::*explain)(std::span<const float>, float),
@@ -313,7 +378,7 @@ class Model {
     {
       nb::gil_scoped_release release;
       const FloatEnvironment environment;
-      made.reset(new Resident{device, {model_, *device}});
+      made = std::make_shared<const Resident>(device, model_);
     }
     return residents_[name] = std::move(made);
   }
@@ -360,6 +425,8 @@ void add_model(nb::module_& module) {
       .def("score", &Model::score, nb::arg("events"), nb::arg("device") = "cpu",
            nb::arg("progress").none() = nb::none(),
            "scores float32 [n], p-values float64 [n], extrapolated uint8 [n].")
+      .def("anomaly_scores", &Model::anomaly_scores, nb::arg("events"), nb::arg("device") = "cpu",
+           nb::arg("progress").none() = nb::none(), "The scores alone, float32 [n].")
       .def("contributions", &Model::contributions, nb::arg("events"), nb::arg("progress").none() = nb::none(),
            "float32 [n, width].")
       .def("nearest_normal", &Model::nearest_normal, nb::arg("events"), nb::arg("normal_most"),
