@@ -12,6 +12,7 @@
 #include "engine/features/features.hpp"
 #include "engine/features/scaling.hpp"
 #include "engine/features/windows.hpp"
+#include "kernels/device/cpu_tier.hpp"
 
 namespace lanner::engine {
 
@@ -79,6 +80,7 @@ struct FeaturePlan::Fitted {
   std::vector<std::string> column_names;
   bool identity = false;
   bool has_windows = false, needs_time = false;
+  CpuTier tier = chosen_cpu_tier();  ///< not learned: what rows are made with on this machine
 
   /// Resolves and checks everything but what is learned. Throws std::invalid_argument.
   Fitted(const Schema&, std::vector<FeatureSpec>, const FeatureLimits&);

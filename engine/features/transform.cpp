@@ -11,12 +11,6 @@
 namespace lanner::engine {
 namespace {
 
-// Rows are made where no device is at hand.
-CpuTier tier() {
-  static const CpuTier chosen = chosen_cpu_tier();
-  return chosen;
-}
-
 class DenseRows {
  public:
   DenseRows(const FeaturePlan::Fitted& plan, const Records& records, std::size_t begin, MutableRows out,
@@ -32,15 +26,15 @@ class DenseRows {
       const T* from = values + (begin_ + done) * out_.width;
       bool finite = true;
       if (out_.stride == out_.width) {
-        finite = finite::copy_finite(tier(), from, out_.row(done), rows * out_.width);
+        finite = finite::copy_finite(plan_.tier, from, out_.row(done), rows * out_.width);
       } else {
         for (std::size_t i = 0; i < rows; ++i)
-          finite &= finite::copy_finite(tier(), from + i * out_.width, out_.row(done + i), out_.width);
+          finite &= finite::copy_finite(plan_.tier, from + i * out_.width, out_.row(done + i), out_.width);
       }
       if (finite) continue;
       for (std::size_t i = done; i < done + rows; ++i) {
         if (!refused_[i] &&
-            !finite::copy_finite(tier(), values + (begin_ + i) * out_.width, out_.row(i), out_.width))
+            !finite::copy_finite(plan_.tier, values + (begin_ + i) * out_.width, out_.row(i), out_.width))
           refuse(i);
       }
     }
@@ -113,7 +107,7 @@ std::optional<Rows> FeaturePlan::viewed(const Records& records, std::size_t begi
   if (begin > end || end > records.count) throw std::invalid_argument("features: rows beyond the records");
   if (!fitted_->identity || !records.dense.floats || !records.refused.empty()) return std::nullopt;
   const Rows rows{records.dense.floats + begin * width(), end - begin, width(), width()};
-  if (!finite::all_finite(tier(), rows.data, rows.count * rows.width)) return std::nullopt;
+  if (!finite::all_finite(fitted_->tier, rows.data, rows.count * rows.width)) return std::nullopt;
   return rows;
 }
 
