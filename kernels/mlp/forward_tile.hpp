@@ -29,39 +29,28 @@ template <class Tier>
 inline constexpr TileShape tile_shape{
     Tile<Tier>::outputs, static_cast<std::size_t>(Tile<Tier>::vectors) * simd::Floats<Tier>::width};
 
-LANNER_INLINE __m256i first_lanes(std::size_t count) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
-                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-
 /// Rows [first, first + count), standardised if need be, to x [feature][lane]; lanes beyond count repeat the
 /// last row (their results are dropped), features up to a multiple of 8 are zero.
-template <int lanes>
+template <class Tier, int lanes>
 LANNER_INLINE void transpose_in(Rows rows, const PackedNetwork& network, std::size_t first, std::size_t count,
                                 float* x) {
-  using Eight = simd::Floats<simd::Avx2>;
-  for (int r = 0; r < lanes; r += 8) {
-    const float* from[8];
-    for (int i = 0; i < 8; ++i) {
+  using F = simd::Floats<Tier>;
+  for (int r = 0; r < lanes; r += F::width) {
+    const float* from[F::width];
+    for (int i = 0; i < F::width; ++i) {
       const std::size_t lane = static_cast<std::size_t>(r + i);
       from[i] = rows.data + (first + (lane < count ? lane : count - 1)) * rows.stride;
     }
     for (std::size_t j = 0; j < rows.width; j += 8) {
-      __m256 block[8];
-      if (j + 8 <= rows.width) {
-        for (int i = 0; i < 8; ++i) block[i] = _mm256_loadu_ps(from[i] + j);
-      } else {
-        const __m256i mask = first_lanes(rows.width - j);
-        for (int i = 0; i < 8; ++i) block[i] = _mm256_maskload_ps(from[i] + j, mask);
-      }
-      transpose_8x8(block);
+      F columns[8];
+      load_columns<Tier>(from, j, rows.width - j, columns);
       if (network.shift)
+#pragma GCC unroll 8
         for (std::size_t i = 0; i < 8; ++i)
-          block[i] = standardised(Eight(block[i]), Eight(network.shift[j + i]), Eight(network.scale[j + i]),
-                                  Eight(network.limit))
-                         .v;
-      for (int i = 0; i < 8; ++i)
-        _mm256_store_ps(x + (j + static_cast<std::size_t>(i)) * lanes + r, block[i]);
+          columns[i] = standardised(columns[i], F(network.shift[j + i]), F(network.scale[j + i]),
+                                    F(network.limit));
+#pragma GCC unroll 8
+      for (std::size_t i = 0; i < 8; ++i) columns[i].store(x + (j + i) * lanes + r);
     }
   }
 }
@@ -99,7 +88,7 @@ LANNER_INLINE void pass_inputs(Accumulators<Tier, vectors>& a, const float* weig
                                std::size_t inputs) {
   using F = simd::Floats<Tier>;
   constexpr int outputs = Tile<Tier>::outputs, lanes = vectors * F::width;
-#pragma GCC unroll 2
+#pragma GCC unroll 1
   for (std::size_t i = 0; i < inputs; ++i) {
     F in[vectors];
 #pragma GCC unroll 8
@@ -121,40 +110,46 @@ LANNER_INLINE void store(const Accumulators<Tier, vectors>& a, float* y) {
     for (int v = 0; v < vectors; ++v) a.of[p][v].store(y + (p * vectors + v) * simd::Floats<Tier>::width);
 }
 
-template <class Tier, int vectors>
+/// What is done to a layer's outputs. A function each: where one has them all, the accumulators don't stay in
+/// registers.
+enum class Held { as_they_are, saturated, rectified, curved };
+
+LANNER_INLINE Held held(const PackedLayer& layer) {
+  if (is_curved(layer.activation)) return Held::curved;
+  if (layer.activation == Activation::rectifier) return Held::rectified;
+  return layer.overflows_never ? Held::as_they_are : Held::saturated;
+}
+
+template <class Tier, int vectors, Held held>
 LANNER_INLINE void activate(Accumulators<Tier, vectors>& a, Activation activation) {
   constexpr int outputs = Tile<Tier>::outputs;
-  if (activation == Activation::rectifier) {
-#pragma GCC unroll 8
-    for (int p = 0; p < outputs; ++p)
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) a.of[p][v] = rectify(a.of[p][v]);
-    return;
-  }
+  if constexpr (held == Held::as_they_are) return;
 #pragma GCC unroll 8
   for (int p = 0; p < outputs; ++p)
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) a.of[p][v] = saturate(a.of[p][v]);
-  if (!is_curved(activation)) return;
+    for (int v = 0; v < vectors; ++v)
+      a.of[p][v] = held == Held::rectified ? rectify(a.of[p][v]) : saturate(a.of[p][v]);
+  if constexpr (held != Held::curved) return;
   // By way of memory: the formulas are long, and should stand here once.
   using F = simd::Floats<Tier>;
   constexpr int all = outputs * vectors * F::width;
-  alignas(64) float held[all];
-  store<Tier, vectors>(a, held);
+  alignas(64) float arguments[all];
+  store<Tier, vectors>(a, arguments);
 #pragma GCC unroll 1
-  for (int i = 0; i < all; i += F::width) curved(activation, F::load(held + i)).store(held + i);
+  for (int i = 0; i < all; i += F::width) curved(activation, F::load(arguments + i)).store(arguments + i);
 #pragma GCC unroll 8
   for (int p = 0; p < outputs; ++p)
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) a.of[p][v] = F::load(held + (p * vectors + v) * F::width);
+    for (int v = 0; v < vectors; ++v) a.of[p][v] = F::load(arguments + (p * vectors + v) * F::width);
 }
 
 /// What becomes of a panel whose chains are complete: its activations go to y.
 template <class Tier, int vectors>
 struct Keep {
+  template <Held held>
   LANNER_INLINE void operator()(std::size_t o, Accumulators<Tier, vectors>& a, Activation activation,
                                 float* y) const {
-    activate<Tier, vectors>(a, activation);
+    activate<Tier, vectors, held>(a, activation);
     store<Tier, vectors>(a, y + o * vectors * simd::Floats<Tier>::width);
   }
 };
@@ -170,12 +165,13 @@ struct Compare {
   float width;
   std::size_t outputs_there;  ///< without those that fill up
 
+  template <Held held>
   LANNER_INLINE void operator()(std::size_t o, Accumulators<Tier, vectors>& a, Activation activation,
                                 float* y) const {
     using F = simd::Floats<Tier>;
     constexpr int outputs = Tile<Tier>::outputs, lanes = vectors * F::width;
-    activate<Tier, vectors>(a, activation);
-    if (activation == Activation::sigmoid && o + outputs > outputs_there)
+    activate<Tier, vectors, held>(a, activation);
+    if (held == Held::curved && activation == Activation::sigmoid && o + outputs > outputs_there)
 #pragma GCC unroll 8
       for (int p = 0; p < outputs; ++p)
 #pragma GCC unroll 8
@@ -207,8 +203,8 @@ struct Compare {
 
 /// One layer from x to y, both [feature][lane]; y holds unfinished chains between blocks of inputs. Not
 /// inlined: on its own it keeps its accumulators in registers.
-template <class Tier, int vectors, class Finish>
-[[gnu::noinline]] void run_layer(const PackedLayer& layer, const float* x, float* y, const Finish& finish) {
+template <class Tier, int vectors, Held held, class Finish>
+[[gnu::noinline]] void pass_layer(const PackedLayer& layer, const float* x, float* y, const Finish& finish) {
   using F = simd::Floats<Tier>;
   constexpr std::size_t outputs = Tile<Tier>::outputs, block = Tile<Tier>::inputs_block;
   constexpr std::size_t lanes = static_cast<std::size_t>(vectors) * F::width;
@@ -225,11 +221,25 @@ template <class Tier, int vectors, class Finish>
       pass_inputs<Tier, vectors>(a, layer.weight + o * layer.inputs + begin * outputs, x + begin * lanes,
                                  inputs);
       if (is_last) {
-        finish(o, a, layer.activation, y);
+        finish.template operator()<held>(o, a, layer.activation, y);
       } else {
         store<Tier, vectors>(a, y + o * lanes);
       }
     }
+  }
+}
+
+template <class Tier, int vectors, class Finish>
+LANNER_INLINE void run_layer(const PackedLayer& layer, const float* x, float* y, const Finish& finish) {
+  switch (held(layer)) {
+    case Held::as_they_are:
+      return pass_layer<Tier, vectors, Held::as_they_are>(layer, x, y, finish);
+    case Held::saturated:
+      return pass_layer<Tier, vectors, Held::saturated>(layer, x, y, finish);
+    case Held::rectified:
+      return pass_layer<Tier, vectors, Held::rectified>(layer, x, y, finish);
+    case Held::curved:
+      return pass_layer<Tier, vectors, Held::curved>(layer, x, y, finish);
   }
 }
 
@@ -240,7 +250,7 @@ LANNER_INLINE void run_tile(const ForwardTask& task, std::size_t first, std::siz
   constexpr int lanes = vectors * F::width;
   const PackedNetwork& network = task.network;
   const float* x = scratch;
-  transpose_in<lanes>(task.rows, network, first, count, scratch);
+  transpose_in<Tier, lanes>(task.rows, network, first, count, scratch);
   for (std::size_t l = 0; l + 1 < network.count; ++l) {
     float* y = scratch + network.hidden[l & 1];
     run_layer<Tier, vectors>(network.layers[l], x, y, Keep<Tier, vectors>{});

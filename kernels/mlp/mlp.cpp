@@ -1,7 +1,10 @@
 #include "kernels/mlp/mlp.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -30,12 +33,34 @@ const ForwardTier& tier_of(CpuTier tier) {
   return forward_scalar;
 }
 
+/// Whether any finite input becomes another one.
+bool changes(const Standardisation& input) {
+  const auto is = [](float wanted) {
+    return [wanted](float v) { return std::bit_cast<std::int32_t>(v) == std::bit_cast<std::int32_t>(wanted); };
+  };
+  return !(std::ranges::all_of(input.shift, is(0.0f)) && std::ranges::all_of(input.scale, is(1.0f)) &&
+           (input.shift.empty() || input.limit == std::numeric_limits<float>::max()));
+}
+
+/// At most how far an output is from 0 before its activation, by sizes in double; twice that leaves room for
+/// every rounding of a chain.
+double furthest(const Layer& layer, double input) {
+  double most = 0;
+  for (std::size_t o = 0; o < layer.outputs; ++o) {
+    double sum = std::fabs(static_cast<double>(layer.bias[o]));
+    for (std::size_t i = 0; i < layer.inputs; ++i)
+      sum += std::fabs(static_cast<double>(layer.weight[o * layer.inputs + i])) * input;
+    most = std::max(most, sum);
+  }
+  return 2 * most;
+}
+
 class CpuNetwork final : public ResidentNetwork {
  public:
   CpuNetwork(Device& device, const Network& network)
       : tier_(device.tier()), threads_(device.threads()), forward_(tier_of(tier_)) {
     const std::size_t together = forward_.shape.outputs;
-    const bool is_standardised = !network.input.shift.empty();
+    const bool is_standardised = changes(network.input);
     const std::size_t features = round_up(network.inputs(), 16);
     std::size_t values = is_standardised ? 2 * features : 0;
     for (const Layer& layer : network.layers) {
@@ -50,6 +75,8 @@ class CpuNetwork final : public ResidentNetwork {
       std::copy(network.input.scale.begin(), network.input.scale.end(), next + features);
       next += 2 * features;
     }
+    constexpr double largest = std::numeric_limits<float>::max();
+    double input = network.input.shift.empty() ? largest : static_cast<double>(network.input.limit);
     for (const Layer& layer : network.layers) {
       const std::size_t outputs = round_up(layer.outputs, together);
       float* weight = next;
@@ -61,7 +88,9 @@ class CpuNetwork final : public ResidentNetwork {
           panel[i * together] = layer.weight[o * layer.inputs + i];
       }
       std::copy(layer.bias.begin(), layer.bias.end(), bias);
-      layers_.push_back({layer.inputs, layer.outputs, weight, bias, layer.activation});
+      const double output = furthest(layer, input);
+      input = std::clamp(output, 1.0, largest);  // what the curved activations give is within 1
+      layers_.push_back({layer.inputs, layer.outputs, weight, bias, layer.activation, output < largest});
     }
     // A buffer is [features, filled up to 8][rows of a tile]: what panels write and transposes read.
     const auto buffer = [&](std::size_t width) {
