@@ -19,7 +19,7 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr float largest = std::numeric_limits<float>::max();
-// Bin numbers are found by adding 1.5 * 2^23, and tables are gathered from by 32-bit offsets.
+// Bin numbers are found by adding counted_from, and tables are gathered from by 32-bit offsets.
 constexpr std::size_t bins_max = 1u << 20;
 constexpr std::size_t rows_a_piece_of_work = 4096;
 
@@ -57,13 +57,13 @@ void validate(const Histograms& histograms) {
 /// is monotone in x, so the two ends of each bin prove it for all values between.
 bool places_all(std::span<const float> edges, float first, float per_width) {
   if (!std::isfinite(per_width) || !(per_width > 0)) return false;
-  const auto bins = static_cast<float>(edges.size() - 1);
+  const float highest = counted_from + static_cast<float>(edges.size() - 1);
   for (std::size_t k = 0; k <= edges.size(); ++k) {  // bin k, from edge k - 1 up to just below edge k
     const float low = k == 0 ? -largest : edges[k - 1];
     const float high = k == edges.size() ? largest : std::nextafter(edges[k], -infinity);
     for (float x : {low, high}) {
       if (std::isinf(x)) continue;  // an edge raised beyond the largest float: no value is there
-      const float near = nearest_edge(x, first, per_width, bins);
+      const float near = nearest_edge(x, first, per_width, highest) - counted_from;
       const auto bin = static_cast<float>(k);
       if (near != bin && near != bin - 1) return false;
     }
@@ -113,6 +113,14 @@ class CpuHistograms final : public ResidentHistograms {
     std::vector<float> values;
     std::vector<Extent> extents;
     std::vector<FeatureHistogram> features;
+    std::size_t longest_edges = 0;
+    bool all_even = true;
+    for (std::size_t j = 0; j < width; ++j)
+      longest_edges = std::max(longest_edges, histograms.edge_begin[j + 1] - histograms.edge_begin[j]);
+    const std::size_t longest = longest_edges / table_step * table_step + table_step;  // of penalties
+    // Only AVX-512 has registers enough to make use of it.
+    const bool alike = device.tier() == CpuTier::avx512 && longest <= short_table_max;
+    const std::size_t short_tables = alike ? longest : 0;
     const auto pad = [&](std::size_t begin, std::size_t least, float with) {
       const std::size_t size = std::max(values.size() - begin, least);
       values.resize(begin + (size + table_step - 1) / table_step * table_step, with);
@@ -121,18 +129,18 @@ class CpuHistograms final : public ResidentHistograms {
       const std::span<const float> edges(histograms.edges.data() + histograms.edge_begin[j],
                                          histograms.edges.data() + histograms.edge_begin[j + 1]);
       const std::vector<float> raised = raised_edges(edges);
-      const int levels = std::max(4, static_cast<int>(std::bit_width(raised.size())));
+      const int levels = std::max(4, static_cast<int>(std::bit_width(alike ? longest_edges : raised.size())));
       const std::size_t nodes = std::size_t{1} << levels;
 
       Extent extent{values.size(), 0, 0};
       values.insert(values.end(), raised.begin(), raised.end());
-      pad(extent.edges, 0, infinity);
+      pad(extent.edges, short_tables, infinity);
       extent.penalties = values.size();
       values.insert(
           values.end(),
           histograms.penalties.begin() + static_cast<std::ptrdiff_t>(histograms.penalty_begin[j]),
           histograms.penalties.begin() + static_cast<std::ptrdiff_t>(histograms.penalty_begin[j + 1]));
-      pad(extent.penalties, nodes, values.back());
+      pad(extent.penalties, std::max(nodes, short_tables), values.back());
       extent.tree = values.size();
       values.push_back(infinity);  // node 0 is none
       for (int level = 0; level < levels; ++level)
@@ -149,6 +157,8 @@ class CpuHistograms final : public ResidentHistograms {
       feature.even = even.proven;
       feature.first = even.first;
       feature.per_width = even.per_width;
+      feature.highest = counted_from + static_cast<float>(feature.last);
+      all_even &= even.proven;
       features.push_back(feature);
     }
 
@@ -159,12 +169,14 @@ class CpuHistograms final : public ResidentHistograms {
       features[j].tree = values_.data() + extents[j].tree;
     }
     features_ = resident_copy(device, features);
+    all_even_within_ = all_even ? short_tables : 0;
+    all_levels_ = alike ? features.front().levels : 0;
   }
 
   std::size_t width() const override { return features_.size(); }
 
   void look_up(Stream& stream, Rows rows, float* scores, MutableRows parts) const override {
-    const HistogramTables tables{features_.data(), features_.size()};
+    const HistogramTables tables{features_.data(), features_.size(), all_even_within_, all_levels_};
     const LookUp look_up_rows = chosen(stream.tier());
     auto task = [&](std::size_t begin, std::size_t end, unsigned) {
       MutableRows piece = parts;
@@ -177,6 +189,8 @@ class CpuHistograms final : public ResidentHistograms {
  private:
   Array<float> values_;
   Array<FeatureHistogram> features_;
+  std::size_t all_even_within_ = 0;
+  std::int32_t all_levels_ = 0;
 };
 
 }  // namespace

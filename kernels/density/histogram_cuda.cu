@@ -44,8 +44,9 @@ struct FeatureTable {
 
   LANNER_FORMULA unsigned bin(const float* edges, float x) const {
     if (even) {
+      const float highest = counted_from + static_cast<float>(last);
       const auto near =
-          static_cast<unsigned>(to_integer(nearest_edge(x, first, per_width, static_cast<float>(last))));
+          static_cast<unsigned>(to_bits(nearest_edge(x, first, per_width, highest)) - to_bits(counted_from));
       return near + (edges[near] <= x ? 1 : 0);
     }
     unsigned low = 0, high = last + 1;

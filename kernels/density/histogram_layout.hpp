@@ -25,10 +25,14 @@ struct EvenEdges {
 };
 EvenEdges even_edges(std::span<const float> edges);
 
-/// The edge nearest to x where edges stand evenly, within [0, last]; it decides between the bins on its
-/// sides.
-LANNER_FORMULA float nearest_edge(float x, float first, float per_width, float last) {
-  return round_even(maximum(minimum((x - first) * per_width, last), 0.0f));
+/// The float whose last bits count from 0: whatever is added to it is rounded to whole numbers, 2^22 at most.
+inline constexpr float counted_from = 0x1.8p23f;
+
+/// counted_from and the number of the edge nearest to x where edges stand evenly, from 0 to last; it decides
+/// between the bins on its sides. highest: counted_from + last.
+template <class F>
+LANNER_FORMULA F nearest_edge(F x, F first, F per_width, F highest) {
+  return minimum(maximum(fma(x - first, per_width, F(counted_from)), F(counted_from)), highest);
 }
 
 struct FeatureHistogram {
@@ -43,6 +47,7 @@ struct FeatureHistogram {
   /// one: the edge between the two decides. Proven for the feature's own edges when it was made.
   bool even;
   float first, per_width;
+  float highest;  ///< counted_from + b
 };
 
 /// Floats that every table may be read in steps of.
@@ -51,7 +56,12 @@ inline constexpr std::size_t table_step = 16;
 struct HistogramTables {
   const FeatureHistogram* features;
   std::size_t width;
+  /// Where all features have even bins and no more than this many edges and penalties, a multiple of
+  /// table_step: so many of each of them can be read. Otherwise 0.
+  std::size_t all_even_within;
+  std::int32_t all_levels;  ///< of every feature's tree; 0 where they differ
 };
+inline constexpr std::size_t short_table_max = 64;
 
 /// Scores (and, where parts.data is set, each feature's penalty) of all rows given.
 using LookUp = void (*)(const HistogramTables&, Rows rows, float* scores, MutableRows parts);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/density/histogram_layout.hpp"
+#include "kernels/mlp/transpose.hpp"
 #include "kernels/simd/lanes.hpp"
 
 namespace lanner::density {
@@ -78,6 +79,18 @@ struct HistogramKernel {
     }
   }
 
+  /// near, or the next one where the edge is not above x.
+  LANNER_INLINE static I after(I near, F x, F edge) {
+#if defined(__AVX512F__)
+    if constexpr (F::width == 16) {
+      const auto at = reinterpret_cast<__m512i>(near.v);
+      return reinterpret_cast<typename I::Vector>(_mm512_mask_add_epi32(
+          at, _mm512_cmp_ps_mask(x.v, edge.v, _CMP_GE_OQ), at, _mm512_set1_epi32(1)));
+    }
+#endif
+    return near - (x >= edge);
+  }
+
   /// A table kept in registers, or (registers == 0) left in memory.
   template <int registers>
   struct Table {
@@ -90,22 +103,23 @@ struct HistogramKernel {
   struct FarTable {
     const float* from;
     LANNER_INLINE explicit FarTable(const float* table) : from(table) {}
-    LANNER_INLINE F operator[](I index) const { return gathered(from, index); }
+    /// Without the bits of counted_from.
+    LANNER_INLINE F operator[](I index) const { return gathered(from, index & I(0x3FFFFF)); }
   };
 
   template <class Edges>
   struct EvenBins {
     Edges edges;
-    F first, per_width, last;
+    F first, per_width, highest;
     LANNER_INLINE explicit EvenBins(const FeatureHistogram& feature)
         : edges(feature.edges),
           first(feature.first),
           per_width(feature.per_width),
-          last(static_cast<float>(feature.last)) {}
+          highest(feature.highest) {}
+    /// The bits of counted_from and the bin.
     LANNER_INLINE I operator()(F x) const {
-      const F position = maximum(minimum((x - first) * per_width, last), F(0.0f));
-      const I near = to_bits(position + F(0x1.8p23f)) & I(0x3FFFFF);
-      return near - (x >= edges[near]);
+      const I near = to_bits(nearest_edge(x, first, per_width, highest));
+      return after(near, x, edges[near]);
     }
   };
 
@@ -193,35 +207,74 @@ struct HistogramKernel {
     add<FarTree, FarTable>(f, x, rows, scores, parts);
   }
 
-  /// Eight rows' values of `count` <= 8 features, from feature `first` on, into columns `block` floats apart.
-  LANNER_INLINE static void transpose(const float* const* rows, std::size_t first, int count, float* to) {
-    __m256 r[8], t[8];
-    if (count == group) {
-      for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(rows[i] + first);
-    } else {
-      // Nothing beyond a row's width may be read.
-      const __m256i wanted =
-          _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-      for (int i = 0; i < 8; ++i) r[i] = _mm256_maskload_ps(rows[i] + first, wanted);
+  /// Up to sets * F::width rows, where all features have Bins and Penalties: values stay in registers from the
+  /// transposition to the sum.
+  template <class Bins, class Penalties, int sets>
+  LANNER_INLINE static void look_up_alike(const HistogramTables& tables, Rows rows, float* scores) {
+    constexpr std::size_t lanes = static_cast<std::size_t>(sets * F::width);
+    const float* source[lanes];
+    for (std::size_t r = 0; r < lanes; ++r)  // lanes without a row repeat the last one
+      source[r] = rows.data + (r < rows.count ? r : rows.count - 1) * rows.stride;
+    F sums[sets];
+    for (int s = 0; s < sets; ++s) sums[s] = F(0.0f);
+    const auto add = [&](const FeatureHistogram& feature, const F (&columns)[sets][group], int f) {
+      const Bins bins(feature);
+      const Penalties penalties(feature.penalties);
+#pragma GCC unroll 2
+      for (int s = 0; s < sets; ++s) sums[s] = sums[s] + penalties[bins(columns[s][f])];
+    };
+    for (std::size_t first = 0; first < tables.width; first += group) {
+      const std::size_t features = tables.width - first;
+      F columns[sets][group];
+#pragma GCC unroll 2
+      for (int s = 0; s < sets; ++s)
+        mlp::load_columns<Tier>(source + s * F::width, first, features, columns[s]);
+      const FeatureHistogram* const feature = tables.features + first;
+      if (features >= group) {
+#pragma GCC unroll 8
+        for (int f = 0; f < group; ++f) add(feature[f], columns, f);
+      } else {
+#pragma GCC unroll 8
+        for (int f = 0; f < group - 1; ++f)
+          if (static_cast<std::size_t>(f) < features) add(feature[f], columns, f);
+      }
     }
-    for (int i = 0; i < 8; i += 2) {
-      t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-      t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4) {
-      r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-      r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xEE);
-      r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-      r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
-    }
-    for (int i = 0; i < 4; ++i) {
-      _mm256_storeu_ps(to + i * block, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-      _mm256_storeu_ps(to + (i + 4) * block, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-    }
+    alignas(64) float out[lanes];
+    for (int s = 0; s < sets; ++s) held(sums[s]).store(out + s * F::width);
+    for (std::size_t r = 0; r < (rows.count < lanes ? rows.count : lanes); ++r) scores[r] = out[r];
+  }
+
+  /// Not inlined: each on its own keeps what it works on in registers.
+  template <class Bins, class Penalties>
+  [[gnu::noinline]] static void look_up_alike(const HistogramTables& tables, Rows rows, float* scores) {
+    constexpr std::size_t together = 2 * F::width;
+    std::size_t begin = 0;
+    for (; rows.count - begin > F::width; begin += rows.count - begin < together ? rows.count - begin : together)
+      look_up_alike<Bins, Penalties, 2>(tables, rows.slice(begin, rows.count), scores + begin);
+    if (begin < rows.count)
+      look_up_alike<Bins, Penalties, 1>(tables, rows.slice(begin, rows.count), scores + begin);
+  }
+  template <int registers>
+  static constexpr auto alike_even = look_up_alike<EvenBins<Table<registers>>, Table<registers>>;
+  template <int levels>
+  static constexpr auto alike_trees = look_up_alike<NearTree<levels>, Table<(1 << levels) / F::width>>;
+
+  LANNER_INLINE static F held(F sum) {
+    constexpr float largest = 0x1.fffffep127f;
+    return minimum(maximum(sum, F(-largest)), F(largest));
   }
 
   LANNER_INLINE static void look_up(const HistogramTables& tables, Rows rows, float* scores,
                                     MutableRows parts) {
+    if constexpr (F::width == 16) {  // of fewer registers the tables alone would fill most
+      if (!parts.data && tables.all_even_within == 16) return alike_even<1>(tables, rows, scores);
+      if (!parts.data && tables.all_even_within == 32) return alike_even<2>(tables, rows, scores);
+      if (!parts.data && tables.all_even_within == 48) return alike_even<3>(tables, rows, scores);
+      if (!parts.data && tables.all_even_within == 64) return alike_even<4>(tables, rows, scores);
+      if (!parts.data && tables.all_levels == 4) return alike_trees<4>(tables, rows, scores);
+      if (!parts.data && tables.all_levels == 5) return alike_trees<5>(tables, rows, scores);
+      if (!parts.data && tables.all_levels == 6) return alike_trees<6>(tables, rows, scores);
+    }
     alignas(64) float columns[group * block], sums[block], penalties[block];
     for (std::size_t begin = 0; begin < rows.count; begin += block) {
       const std::size_t count = rows.count - begin < block ? rows.count - begin : block;
@@ -229,14 +282,17 @@ struct HistogramKernel {
       for (std::size_t r = 0; r < lanes; r += F::width) F(0.0f).store(sums + r);
       for (std::size_t first = 0; first < tables.width; first += group) {
         const std::size_t features = tables.width - first < group ? tables.width - first : group;
-        for (std::size_t r = 0; r < lanes; r += 8) {
-          const float* source[8];
-          for (std::size_t i = 0; i < 8; ++i) {
+        for (std::size_t r = 0; r < lanes; r += F::width) {
+          const float* source[F::width];
+          for (std::size_t i = 0; i < F::width; ++i) {
             const std::size_t row =
                 r + i < count ? r + i : count - 1;  // lanes without a row repeat the last one
             source[i] = rows.data + (begin + row) * rows.stride;
           }
-          transpose(source, first, static_cast<int>(features), columns + r);
+          F turned[group];
+          mlp::load_columns<Tier>(source, first, features, turned);
+#pragma GCC unroll 8
+          for (int f = 0; f < group; ++f) turned[f].store(columns + f * block + r);
         }
         for (std::size_t f = 0; f < features; ++f) {
           add(tables.features[first + f], columns + f * block, static_cast<int>(lanes), sums,
@@ -246,9 +302,7 @@ struct HistogramKernel {
             parts.data[(begin + r) * parts.stride + first + f] = penalties[r];
         }
       }
-      constexpr float largest = 0x1.fffffep127f;
-      for (std::size_t r = 0; r < lanes; r += F::width)
-        minimum(maximum(F::load(sums + r), F(-largest)), F(largest)).store(sums + r);
+      for (std::size_t r = 0; r < lanes; r += F::width) held(F::load(sums + r)).store(sums + r);
       for (std::size_t r = 0; r < count; ++r) scores[begin + r] = sums[r];
     }
   }
