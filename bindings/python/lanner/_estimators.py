@@ -18,6 +18,9 @@ from ._progress import progress
 _rate_wanted = 0.001  # of `lanner score` and `lanner serve`, where nothing else is said
 
 
+_viewed_dtypes = (np.dtype(np.float32), np.dtype(np.float64))
+
+
 def _rate_supported(n):
     """What flags whatever is as anomalous as the worst of n calibration rows; of few, what is more so than all."""
     return (2 if n >= 19 else 1) / (n + 1)
@@ -248,7 +251,7 @@ class Detector(OutlierMixin, BaseEstimator):
         fitted = self.__dict__
         if "model_" not in fitted:
             check_is_fitted(self)
-        fits = (type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float32, np.float64) and X.flags.c_contiguous
+        fits = (type(X) is np.ndarray and X.ndim == 2 and X.dtype in _viewed_dtypes and X.flags.c_contiguous
                 and len(X) > 0 and X.shape[1] == self.n_features_in_)
         if not fits or "feature_names_in_" in fitted or not self.model_.takes_matrix:
             return None

@@ -38,4 +38,23 @@ Vector<T> to_numpy(std::unique_ptr<T[]> values, std::size_t count) {
   return Vector<T>(kept, {count}, owner);
 }
 
+/// float32 [count] to be filled in, allocated by NumPy, which takes half the time of handing one over to it.
+struct NumpyFloats {
+  nanobind::object array;
+  float* values;
+
+  explicit NumpyFloats(std::size_t count) {
+    static PyObject* const empty = of_numpy("empty");
+    static PyObject* const dtype = of_numpy("float32");
+    array = nanobind::handle(empty)(count, nanobind::handle(dtype));
+    values = nanobind::cast<Vector<float>>(array).data();
+  }
+
+ private:
+  /// Kept for as long as the process lives, as modules are.
+  static PyObject* of_numpy(const char* name) {
+    return nanobind::object(nanobind::module_::import_("numpy").attr(name)).release().ptr();
+  }
+};
+
 }  // namespace lanner::python

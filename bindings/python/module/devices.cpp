@@ -1,6 +1,6 @@
 #include "bindings/python/module/devices.hpp"
 
-#include <unistd.h>
+#include <pthread.h>
 
 #include <map>
 #include <stdexcept>
@@ -10,10 +10,17 @@
 namespace lanner::python {
 namespace {
 
-struct Opened {
-  pid_t process;
-  std::map<std::string, std::shared_ptr<Device>> devices;
-};
+using Devices = std::map<std::string, std::shared_ptr<Device>>;
+
+// Never destroyed: a child of fork() has the parent's devices, but none of the threads that their destruction
+// would wait for. So it starts with none of its own.
+Devices*& opened() {
+  static Devices* devices = [] {
+    pthread_atfork(nullptr, nullptr, [] { opened() = new Devices; });
+    return new Devices;
+  }();
+  return devices;
+}
 
 std::shared_ptr<Device> open(const std::string& name) {
   if (name == "cpu") return Device::cpu();
@@ -25,13 +32,10 @@ std::shared_ptr<Device> open(const std::string& name) {
 }  // namespace
 
 std::shared_ptr<Device> device_named(const std::string& name) {
-  // Never destroyed: a child of fork() has the parent's devices, but none of the threads that their
-  // destruction would wait for.
-  static Opened* opened = new Opened{getpid(), {}};
-  if (opened->process != getpid()) opened = new Opened{getpid(), {}};
-  const auto found = opened->devices.find(name);
-  if (found != opened->devices.end()) return found->second;
-  return opened->devices.emplace(name, open(name)).first->second;
+  Devices& devices = *opened();
+  const auto found = devices.find(name);
+  if (found != devices.end()) return found->second;
+  return devices.emplace(name, open(name)).first->second;
 }
 
 }  // namespace lanner::python

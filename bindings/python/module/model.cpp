@@ -133,23 +133,23 @@ struct Resident {
   mutable SpareWorkspace spare;
 };
 
-// What is null isn't wanted.
-struct Scored {
-  std::unique_ptr<float[]> scores;
-  std::unique_ptr<double[]> p_values;
-  std::unique_ptr<std::uint8_t[]> extrapolated;
+// Where to write them, one a row; p-values and marks are wanted both or, where null, neither.
+struct Results {
+  float* scores;
+  double* p_values;
+  std::uint8_t* extrapolated;
 };
 
-void score_on_cpu(const Resident& resident, Pieces& pieces, const engine::Progress& progress, Scored& out) {
+void score_on_cpu(const Resident& resident, Pieces& pieces, const engine::Progress& progress, Results out) {
   const engine::ModelScorer& scorer = resident.scorer;
   auto workspace = resident.spare.take(*resident.device, scorer.workspace_bytes(pieces.rows_max()));
   Stream stream = resident.device->stream();
   for (Rows rows; pieces.next(rows); progress(pieces.done(), "score")) {
-    const std::span scores(out.scores.get() + pieces.begin(), rows.count);
+    const std::span scores(out.scores + pieces.begin(), rows.count);
     if (out.p_values) {
       scorer.score(stream, rows, {}, workspace.span(), scores,
-                   {out.p_values.get() + pieces.begin(), rows.count},
-                   {out.extrapolated.get() + pieces.begin(), rows.count}, pieces.segments());
+                   {out.p_values + pieces.begin(), rows.count},
+                   {out.extrapolated + pieces.begin(), rows.count}, pieces.segments());
     } else {
       scorer.scorer().score(stream, rows, workspace.span(), scores);
     }
@@ -157,33 +157,26 @@ void score_on_cpu(const Resident& resident, Pieces& pieces, const engine::Progre
   resident.spare.give_back(std::move(workspace));
 }
 
-void score_on_gpu(const Resident& resident, Pieces& pieces, const engine::Progress& progress, Scored& out) {
+void score_on_gpu(const Resident& resident, Pieces& pieces, const engine::Progress& progress, Results out) {
   engine::RoundTrip trip(*resident.device);
   trip.make_room(resident.scorer, pieces.rows_max());
   for (Rows rows; pieces.next(rows); progress(pieces.done(), "score")) {
     trip.begin(resident.scorer, rows, pieces.segments());
     trip.wait();
-    std::ranges::copy(trip.scores(), out.scores.get() + pieces.begin());
+    std::ranges::copy(trip.scores(), out.scores + pieces.begin());
     if (!out.p_values) continue;
-    std::ranges::copy(trip.p_values(), out.p_values.get() + pieces.begin());
-    std::ranges::copy(trip.extrapolated(), out.extrapolated.get() + pieces.begin());
+    std::ranges::copy(trip.p_values(), out.p_values + pieces.begin());
+    std::ranges::copy(trip.extrapolated(), out.extrapolated + pieces.begin());
   }
 }
 
-Scored score(const Resident& resident, const engine::Records& records, const engine::Progress& progress,
-             bool with_p_values) {
+void score(const Resident& resident, const engine::Records& records, const engine::Progress& progress,
+           Results out) {
   const FloatEnvironment environment;
   const bool on_gpu = resident.device->backend() != Backend::cpu;
-  const std::size_t n = records.count;
-  Scored out{std::make_unique_for_overwrite<float[]>(n), nullptr, nullptr};
-  if (with_p_values) {
-    out.p_values = std::make_unique_for_overwrite<double[]>(n);
-    out.extrapolated = std::make_unique_for_overwrite<std::uint8_t[]>(n);
-  }
   Pieces pieces(resident.scorer.model(), records, *resident.device,
                 on_gpu ? rows_a_piece_on_gpu : rows_a_piece);
   (on_gpu ? score_on_gpu : score_on_cpu)(resident, pieces, progress, out);
-  return out;
 }
 
 std::vector<float> contributions(const Resident& resident, const engine::Records& records,
@@ -288,13 +281,18 @@ class Model {
   const engine::Model& data() const { return *model_; }
 
   nb::tuple score(const Events& events, const std::string& device, const nb::object& progress) {
-    Scored scored = this->scored(events, device, progress, true);
     const std::size_t n = events.count();
-    return nb::make_tuple(to_numpy(std::move(scored.scores), n), to_numpy(std::move(scored.p_values), n),
-                          to_numpy(std::move(scored.extrapolated), n));
+    const NumpyFloats scores(n);
+    auto p_values = std::make_unique_for_overwrite<double[]>(n);
+    auto extrapolated = std::make_unique_for_overwrite<std::uint8_t[]>(n);
+    score_into(events, device, progress, {scores.values, p_values.get(), extrapolated.get()});
+    return nb::make_tuple(scores.array, to_numpy(std::move(p_values), n),
+                          to_numpy(std::move(extrapolated), n));
   }
-  Vector<float> anomaly_scores(const Events& events, const std::string& device, const nb::object& progress) {
-    return to_numpy(scored(events, device, progress, false).scores, events.count());
+  nb::object anomaly_scores(const Events& events, const std::string& device, const nb::object& progress) {
+    const NumpyFloats scores(events.count());
+    score_into(events, device, progress, {scores.values, nullptr, nullptr});
+    return scores.array;
   }
   // On the CPU always: explanations are wanted for few rows.
   Table<float> contributions(const Events& events, const nb::object& progress) {
@@ -350,11 +348,10 @@ class Model {
   }
 
  private:
-  Scored scored(const Events& events, const std::string& device, const nb::object& progress,
-                bool with_p_values) {
+  void score_into(const Events& events, const std::string& device, const nb::object& progress, Results out) {
     const auto on_device = resident(device);
     nb::gil_scoped_release release;
-    return python::score(*on_device, events.records(), progress_to(progress), with_p_values);
+    python::score(*on_device, events.records(), progress_to(progress), out);
   }
 
   template <class Explanation>
