@@ -148,7 +148,7 @@ class Threads(unittest.TestCase):
             np.testing.assert_array_equal(result, SCORES)
 
     def test_control_c_ends_a_fit_and_a_scoring(self):
-        data = rows.normal(200_000, 8)
+        data = rows.normal(800_000, 8)  # seconds of work
         endless = lanner.Autoencoder(epochs=100000, patience=100000, calibration="none")
         slow = lanner.NearestNeighbours(k=5, calibration="none").fit(data[:50000])
         held_out = lanner.NearestNeighbours(k=5, calibration=0.75)
