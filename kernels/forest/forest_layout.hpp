@@ -20,7 +20,7 @@ struct Tree {
 
 /// An inner node of a shallow tree. Slots are numbers of the tree's inner nodes.
 struct ShallowNode {
-  float threshold;
+  float threshold;  ///< not -0
   std::uint32_t feature;
   std::uint16_t to_left, to_right;  ///< the child's slot; slot_of_leaves where it is a leaf
 };
@@ -133,7 +133,7 @@ LANNER_FORMULA float walk_row(const ForestTables& forest, const float* row) {
 }
 
 /// Rows that are turned over together into columns: [width * column_rows] floats for each thread.
-inline constexpr std::size_t column_rows = 128;
+inline constexpr std::size_t column_rows = 256;
 
 /// Scores of all rows given.
 using Walk = void (*)(const ForestTables&, Rows rows, float* columns, float* scores);

@@ -91,17 +91,25 @@ struct RowSet<simd::Avx512> {
   LANNER_INLINE static Set without(Set a, Set part) {
     return a ^ part;
   }
+#if defined(__AVX512F__)
+  static constexpr int row_at(int place) {
+    return place % 16 / 4 * 16 + place / 16 * 4 + place % 4;
+  }
+#else
   static constexpr int row_at(int place) {
     return place;
   }
+#endif
   LANNER_INLINE static Set above(const float* column, float threshold) {
 #if defined(__AVX512F__)
     const __m512 t = _mm512_set1_ps(threshold);
-    const auto compared = [&](int i) {
-      return _mm512_cmp_ps_mask(_mm512_loadu_ps(column + 16 * i), t, _CMP_GT_OQ);
+    // By the sign of a difference, which no threshold but -0 makes of equals: to pack four of them takes less
+    // than to put four masks together.
+    const auto less = [&](int i) {
+      return _mm512_castps_si512(_mm512_sub_ps(t, _mm512_loadu_ps(column + 16 * i)));
     };
-    return _mm512_kunpackd(_mm512_kunpackw(compared(3), compared(2)),
-                           _mm512_kunpackw(compared(1), compared(0)));
+    return _mm512_movepi8_mask(_mm512_packs_epi16(_mm512_packs_epi32(less(0), less(1)),
+                                                  _mm512_packs_epi32(less(2), less(3))));
 #else
     Set set = 0;
     for (int r = 0; r < 64; ++r) set |= static_cast<Set>(column[r] > threshold) << r;
@@ -119,7 +127,8 @@ struct WalkKernel {
   static constexpr int lanes = F::width;
   static constexpr int side_by_side = 4;
   static constexpr std::size_t walked = lanes * side_by_side;  ///< rows that walk by gathers together
-  static constexpr std::size_t block = column_rows;
+  static constexpr std::size_t block = 4 * S::rows;  ///< rows that share the reading of a tree
+  static_assert(block <= column_rows);
   static constexpr std::uint32_t trees_a_sum = 64;  ///< whose lengths 32 bits hold
   static constexpr std::size_t few = 6;             ///< rows, which are sooner walked one by one
   static constexpr std::size_t stride_max = std::size_t{1} << 23;  ///< that 32-bit offsets reach over a block
@@ -186,8 +195,8 @@ struct WalkKernel {
       (I::load(sums + r) + gathered<4>(lengths, widened(path + r))).store(sums + r);
   }
 
-  /// What trees first .. end give `walked` rows.
-  LANNER_INLINE static void add_walked(const ForestTables& forest, std::uint32_t first, std::uint32_t end,
+  /// What trees first .. end give `walked` rows. Not inlined: on its own it keeps its places in registers.
+  [[gnu::noinline]] static void add_walked(const ForestTables& forest, std::uint32_t first, std::uint32_t end,
                                        const float* values, const std::int32_t* offsets, std::int32_t* sums) {
     const int bits = static_cast<int>(forest.feature_bits);
     const I features((1 << bits) - 1);
@@ -214,26 +223,34 @@ struct WalkKernel {
     for (int v = 0; v < side_by_side; ++v) sum[v].store(sums + v * lanes);
   }
 
+  /// So many rows are compared for the sake of `count`.
+  LANNER_INLINE static std::size_t rows_compared(std::size_t count) {
+    return count > block / 2 ? block : count > block / 4 ? block / 2 : block / 4;
+  }
+
   /// Columns of up to `block` rows; places without a row repeat the last one.
   LANNER_INLINE static void turn_over(Rows rows, float* columns) {
-    const std::size_t filled = rows.count > block / 2 ? block : rows.count;
+    const std::size_t filled = rows_compared(rows.count);
     for (std::size_t set = 0; set < filled; set += S::rows)
-      for (int place = 0; place < S::rows; place += 8) {
-        const float* source[8];
-        for (int i = 0; i < 8; ++i) {
+      for (int place = 0; place < S::rows; place += lanes) {
+        const float* source[lanes];
+        for (int i = 0; i < lanes; ++i) {
           const std::size_t row = set + static_cast<std::size_t>(S::row_at(place + i));
           source[i] = rows.data + (row < rows.count ? row : rows.count - 1) * rows.stride;
         }
         float* to = columns + set + place;
-        std::size_t j = 0;
-        for (; j + 8 <= rows.width; j += 8) {
-          __m256 square[8];
-          for (int i = 0; i < 8; ++i) square[i] = _mm256_loadu_ps(source[i] + j);
-          mlp::transpose_8x8(square);
-          for (std::size_t i = 0; i < 8; ++i) _mm256_storeu_ps(to + (j + i) * block, square[i]);
+        for (std::size_t j = 0; j < rows.width; j += 8, to += 8 * block) {
+          F turned[8];
+          mlp::load_columns<Tier>(source, j, rows.width - j, turned);
+          if (j + 8 <= rows.width) {
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < 8; ++i) turned[i].store(to + i * block);
+          } else {
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < 7; ++i)
+              if (j + i < rows.width) turned[i].store(to + i * block);
+          }
         }
-        for (; j < rows.width; ++j)
-          for (int i = 0; i < 8; ++i) to[j * block + static_cast<std::size_t>(i)] = source[i][j];
       }
   }
 
@@ -257,12 +274,14 @@ struct WalkKernel {
             forest.tree_count - first < trees_a_sum ? forest.tree_count : first + trees_a_sum;
         for (std::size_t r = 0; r < block; ++r) sums[r] = 0;
         if (shallow) {
+          const std::size_t compared = rows_compared(count);
           for (std::uint32_t t = first; t < end; ++t) {
-            if (count > block / 2) {
-              add_shallow<block / S::rows>(forest, t, columns, sums);
+            if (compared == block) {
+              add_shallow<4>(forest, t, columns, sums);
+            } else if (compared == block / 2) {
+              add_shallow<2>(forest, t, columns, sums);
             } else {
-              for (std::size_t r = 0; r < count; r += S::rows)
-                add_shallow<1>(forest, t, columns + r, sums + r);
+              add_shallow<1>(forest, t, columns, sums);
             }
           }
         } else {
