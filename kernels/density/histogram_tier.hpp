@@ -84,8 +84,8 @@ struct HistogramKernel {
 #if defined(__AVX512F__)
     if constexpr (F::width == 16) {
       const auto at = reinterpret_cast<__m512i>(near.v);
-      return reinterpret_cast<typename I::Vector>(_mm512_mask_add_epi32(
-          at, _mm512_cmp_ps_mask(x.v, edge.v, _CMP_GE_OQ), at, _mm512_set1_epi32(1)));
+      return reinterpret_cast<typename I::Vector>(
+          _mm512_mask_add_epi32(at, _mm512_cmp_ps_mask(x.v, edge.v, _CMP_GE_OQ), at, _mm512_set1_epi32(1)));
     }
 #endif
     return near - (x >= edge);
@@ -207,8 +207,8 @@ struct HistogramKernel {
     add<FarTree, FarTable>(f, x, rows, scores, parts);
   }
 
-  /// Up to sets * F::width rows, where all features have Bins and Penalties: values stay in registers from the
-  /// transposition to the sum.
+  /// Up to sets * F::width rows, where all features have Bins and Penalties: values stay in registers from
+  /// the transposition to the sum.
   template <class Bins, class Penalties, int sets>
   LANNER_INLINE static void look_up_alike(const HistogramTables& tables, Rows rows, float* scores) {
     constexpr std::size_t lanes = static_cast<std::size_t>(sets * F::width);
@@ -217,7 +217,7 @@ struct HistogramKernel {
       source[r] = rows.data + (r < rows.count ? r : rows.count - 1) * rows.stride;
     F sums[sets];
     for (int s = 0; s < sets; ++s) sums[s] = F(0.0f);
-    const auto add = [&](const FeatureHistogram& feature, const F (&columns)[sets][group], int f) {
+    const auto add = [&](const FeatureHistogram& feature, const F(&columns)[sets][group], int f) {
       const Bins bins(feature);
       const Penalties penalties(feature.penalties);
 #pragma GCC unroll 2
@@ -249,7 +249,8 @@ struct HistogramKernel {
   [[gnu::noinline]] static void look_up_alike(const HistogramTables& tables, Rows rows, float* scores) {
     constexpr std::size_t together = 2 * F::width;
     std::size_t begin = 0;
-    for (; rows.count - begin > F::width; begin += rows.count - begin < together ? rows.count - begin : together)
+    for (; rows.count - begin > F::width;
+         begin += rows.count - begin < together ? rows.count - begin : together)
       look_up_alike<Bins, Penalties, 2>(tables, rows.slice(begin, rows.count), scores + begin);
     if (begin < rows.count)
       look_up_alike<Bins, Penalties, 1>(tables, rows.slice(begin, rows.count), scores + begin);

@@ -116,8 +116,8 @@ void pack_shallow(PackedForest& packed) {
         continue;
       }
       const std::uint32_t left = nodes[i].link >> packed.feature_bits;
-      packed.shallow_nodes.push_back(
-          {nodes[i].threshold + 0.0f, feature_of(nodes[i], packed.feature_bits), slots[left], slots[left + 1]});
+      packed.shallow_nodes.push_back({nodes[i].threshold + 0.0f, feature_of(nodes[i], packed.feature_bits),
+                                      slots[left], slots[left + 1]});
       places[left] = {level + 1, 2 * path};
       places[left + 1] = {level + 1, 2 * path + 1};
       ++shallow.level_nodes[level];

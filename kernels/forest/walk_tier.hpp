@@ -108,8 +108,8 @@ struct RowSet<simd::Avx512> {
     const auto less = [&](int i) {
       return _mm512_castps_si512(_mm512_sub_ps(t, _mm512_loadu_ps(column + 16 * i)));
     };
-    return _mm512_movepi8_mask(_mm512_packs_epi16(_mm512_packs_epi32(less(0), less(1)),
-                                                  _mm512_packs_epi32(less(2), less(3))));
+    return _mm512_movepi8_mask(
+        _mm512_packs_epi16(_mm512_packs_epi32(less(0), less(1)), _mm512_packs_epi32(less(2), less(3))));
 #else
     Set set = 0;
     for (int r = 0; r < 64; ++r) set |= static_cast<Set>(column[r] > threshold) << r;
@@ -127,7 +127,7 @@ struct WalkKernel {
   static constexpr int lanes = F::width;
   static constexpr int side_by_side = 4;
   static constexpr std::size_t walked = lanes * side_by_side;  ///< rows that walk by gathers together
-  static constexpr std::size_t block = 4 * S::rows;  ///< rows that share the reading of a tree
+  static constexpr std::size_t block = 4 * S::rows;            ///< rows that share the reading of a tree
   static_assert(block <= column_rows);
   static constexpr std::uint32_t trees_a_sum = 64;  ///< whose lengths 32 bits hold
   static constexpr std::size_t few = 6;             ///< rows, which are sooner walked one by one
@@ -197,7 +197,8 @@ struct WalkKernel {
 
   /// What trees first .. end give `walked` rows. Not inlined: on its own it keeps its places in registers.
   [[gnu::noinline]] static void add_walked(const ForestTables& forest, std::uint32_t first, std::uint32_t end,
-                                       const float* values, const std::int32_t* offsets, std::int32_t* sums) {
+                                           const float* values, const std::int32_t* offsets,
+                                           std::int32_t* sums) {
     const int bits = static_cast<int>(forest.feature_bits);
     const I features((1 << bits) - 1);
     I row[side_by_side], sum[side_by_side], at[side_by_side];

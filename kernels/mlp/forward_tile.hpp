@@ -47,8 +47,8 @@ LANNER_INLINE void transpose_in(Rows rows, const PackedNetwork& network, std::si
       if (network.shift)
 #pragma GCC unroll 8
         for (std::size_t i = 0; i < 8; ++i)
-          columns[i] = standardised(columns[i], F(network.shift[j + i]), F(network.scale[j + i]),
-                                    F(network.limit));
+          columns[i] =
+              standardised(columns[i], F(network.shift[j + i]), F(network.scale[j + i]), F(network.limit));
 #pragma GCC unroll 8
       for (std::size_t i = 0; i < 8; ++i) columns[i].store(x + (j + i) * lanes + r);
     }

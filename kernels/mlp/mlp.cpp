@@ -36,7 +36,8 @@ const ForwardTier& tier_of(CpuTier tier) {
 /// Whether any finite input becomes another one.
 bool changes(const Standardisation& input) {
   const auto is = [](float wanted) {
-    return [wanted](float v) { return std::bit_cast<std::int32_t>(v) == std::bit_cast<std::int32_t>(wanted); };
+    return
+        [wanted](float v) { return std::bit_cast<std::int32_t>(v) == std::bit_cast<std::int32_t>(wanted); };
   };
   return !(std::ranges::all_of(input.shift, is(0.0f)) && std::ranges::all_of(input.scale, is(1.0f)) &&
            (input.shift.empty() || input.limit == std::numeric_limits<float>::max()));

@@ -42,7 +42,8 @@ LANNER_INLINE void turned_over(simd::Floats<Tier> (&columns)[8], const Load& loa
   constexpr int width = simd::Floats<Tier>::width;
 #if defined(__AVX512F__)
   if constexpr (width == 16) {
-    // Rows four apart side by side, so that columns of 4 rows at a time become columns of 16 in one more step.
+    // Rows four apart side by side, so that columns of 4 rows at a time become columns of 16 in one more
+    // step.
     __m512 r[8], s[8];
 #pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) {
@@ -51,7 +52,8 @@ LANNER_INLINE void turned_over(simd::Floats<Tier> (&columns)[8], const Load& loa
     }
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i += 4) {
-      const __m512 low = _mm512_unpacklo_ps(r[i], r[i + 1]), low_next = _mm512_unpacklo_ps(r[i + 2], r[i + 3]);
+      const __m512 low = _mm512_unpacklo_ps(r[i], r[i + 1]),
+                   low_next = _mm512_unpacklo_ps(r[i + 2], r[i + 3]);
       const __m512 high = _mm512_unpackhi_ps(r[i], r[i + 1]);
       const __m512 high_next = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
       s[i] = _mm512_shuffle_ps(low, low_next, 0x44);

@@ -147,8 +147,7 @@ void score_on_cpu(const Resident& resident, Pieces& pieces, const engine::Progre
   for (Rows rows; pieces.next(rows); progress(pieces.done(), "score")) {
     const std::span scores(out.scores + pieces.begin(), rows.count);
     if (out.p_values) {
-      scorer.score(stream, rows, {}, workspace.span(), scores,
-                   {out.p_values + pieces.begin(), rows.count},
+      scorer.score(stream, rows, {}, workspace.span(), scores, {out.p_values + pieces.begin(), rows.count},
                    {out.extrapolated + pieces.begin(), rows.count}, pieces.segments());
     } else {
       scorer.scorer().score(stream, rows, workspace.span(), scores);

@@ -16,7 +16,11 @@ constexpr float nothing = std::numeric_limits<float>::quiet_NaN();
 class Finite : public testing::TestWithParam<CpuTier> {};
 
 std::vector<float> usual(std::size_t count) {
-  const float of_all_sizes[] = {0.0f, -0.0f, 1.5f, -3.25f, std::numeric_limits<float>::max(),
+  const float of_all_sizes[] = {0.0f,
+                                -0.0f,
+                                1.5f,
+                                -3.25f,
+                                std::numeric_limits<float>::max(),
                                 std::numeric_limits<float>::lowest(),
                                 std::numeric_limits<float>::denorm_min()};
   std::vector<float> values;
