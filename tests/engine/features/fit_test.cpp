@@ -312,6 +312,38 @@ TEST(Identity, DenseRowsAreCopiedAndChecked) {
   }
 }
 
+TEST(Identity, DenseFloatsAreViewedWhereNoneIsRefused) {
+  const Schema schema = numbers({"a", "b"});
+  std::vector<float> floats{1, 2, 3, 4, 5, 6, 7, 8};
+  const std::vector<double> doubles(floats.begin(), floats.end());
+  Records records;
+  records.count = 4;
+  records.dense.floats = floats.data();
+  records.dense.width = 2;
+  const auto plan = FeaturePlan::fit(schema, identity_features(schema, Scale::none), records);
+  const auto rows = plan.viewed(records, 1, 4);
+  ASSERT_TRUE(rows);
+  EXPECT_EQ(rows->data, floats.data() + 2);
+  EXPECT_EQ(rows->count, 3u);
+  EXPECT_EQ(rows->width, 2u);
+  EXPECT_EQ(rows->stride, 2u);
+  EXPECT_THROW(plan.viewed(records, 2, 5), std::invalid_argument);
+
+  floats[1] = static_cast<float>(infinite);
+  EXPECT_TRUE(plan.viewed(records, 1, 4));
+  EXPECT_FALSE(plan.viewed(records, 0, 4));
+  floats[1] = 2;
+  const auto scaled = FeaturePlan::fit(schema, identity_features(schema, Scale::standard), records);
+  EXPECT_FALSE(scaled.viewed(records, 0, 4));
+  records.refused = {{3, "elsewhere"}};
+  EXPECT_FALSE(plan.viewed(records, 0, 4));
+  records.refused.clear();
+  records.dense = {nullptr, doubles.data(), 2};
+  EXPECT_FALSE(plan.viewed(records, 0, 4));
+  records.dense.width = 1;
+  EXPECT_THROW(plan.viewed(records, 0, 4), std::invalid_argument);
+}
+
 TEST(Identity, DenseAndColumnsAgree) {
   const Schema schema = numbers({"a", "b"});
   const std::vector<double> dense{1, 2.5, absent, 4, 5, infinite, 7, 8e40, 9, 1e-45};

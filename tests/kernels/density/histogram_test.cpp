@@ -211,6 +211,29 @@ Drawn drawn(const std::vector<Feature>& features, std::size_t count, std::size_t
   return d;
 }
 
+// Their tables may be of one length, or filled up to it.
+TEST_P(HistogramOnEveryTier, FeaturesThatAreAlikeMakeTheSameSums) {
+  std::mt19937 random(13);
+  const auto device = Device::cpu({GetParam(), 1});
+  for (const std::size_t bins_max : {14, 15, 30, 31, 46, 47, 62, 63})
+    for (const bool all_even : {true, false})
+      for (const std::size_t width : {1, 7, 8, 9, 16, 19}) {
+        std::vector<Feature> features{all_even ? even(bins_max, -2, 3, random) : uneven(bins_max, random)};
+        while (features.size() < width) {
+          const std::size_t bins = 1 + random() % bins_max;
+          features.push_back(all_even || random() % 4 == 0 ? even(bins, -3.7, 12.9, random)
+                                                           : uneven(bins, random));
+        }
+        for (const std::size_t count : {1, 15, 16, 17, 31, 32, 33, 48, 49, 100}) {
+          const Drawn d = drawn(features, count, width + random() % 3, random);
+          std::vector<float> parts;
+          ASSERT_EQ(look_up_all(*device, joined(features), d.rows), d.scores) << bins_max << ' ' << width;
+          ASSERT_EQ(look_up_all(*device, joined(features), d.rows, &parts), d.scores);
+          ASSERT_EQ(parts, d.parts) << bins_max << ' ' << width;
+        }
+      }
+}
+
 void expect_on_gpus(const std::vector<Feature>& features, std::size_t count, std::size_t stride,
                     std::mt19937& random) {
   const Drawn d = drawn(features, count, stride, random);

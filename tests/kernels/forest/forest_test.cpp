@@ -193,13 +193,14 @@ TEST_P(ForestOnEveryTier, ScoresAreTheDefinitionWhateverWidthStrideBatchAndThrea
   std::mt19937 random(21);
   for (const std::size_t width : {1, 2, 7, 8, 9, 31, 64, 1555})
     for (const Forest& forest : {shallow(width, 1 + random() % 150, random), deep(width, 30, random)}) {
-      const std::size_t count = width > 100 ? 150 : 1200;
+      const std::size_t count = width > 100 ? 300 : 1200;
       const Drawn d = drawn(forest, count, width + random() % 3, random);
       for (const unsigned threads : {1u, 3u}) {
         const auto device = Device::cpu({GetParam(), threads});
         const auto resident = make_resident(*device, forest);
         ASSERT_EQ(scores_on(*device, *resident, d.rows), d.scores) << width << " features";
-        for (const std::size_t rows : {1, 5, 6, 7, 31, 32, 33, 63, 64, 65, 66, 127, 128, 129, 133, 134}) {
+        for (const std::size_t rows :
+             {1, 5, 6, 7, 31, 32, 33, 63, 64, 65, 66, 127, 128, 129, 133, 134, 255, 256, 257, 300}) {
           const std::size_t begin = random() % (count - rows + 1);
           const auto first = d.scores.begin() + static_cast<std::ptrdiff_t>(begin);
           ASSERT_EQ(scores_on(*device, *resident, d.rows.slice(begin, begin + rows)),

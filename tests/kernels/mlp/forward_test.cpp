@@ -119,6 +119,39 @@ TEST(Forward, AwkwardValuesSaturateAndAreNeverNaN) {
   }
 }
 
+// Weights on both sides of those that let chains overflow: in the first layer, and in one whose inputs the
+// activation before it bounds.
+TEST(Forward, OutputsThatCouldOverflowSaturateWhateverComesBefore) {
+  for (const Activation hidden : {Activation::identity, Activation::rectifier, Activation::sigmoid})
+    for (const float first : {1e-6f, 1.0f, 1e29f})
+      for (const float second : {1.0f, 1e28f, 1e38f, 3e38f}) {
+        Network network{{{2, 2, {first, first, -first, first}, {0, 0}, hidden},
+                         {2, 2, {second, second, -second, second}, {1, 1}, Activation::identity}},
+                        {{0, 0}, {1, 1}, 1e9f}};
+        Matrix rows(20, 2);
+        for (std::size_t i = 0; i < rows.count; ++i) {
+          rows.row(i)[0] = i % 2 == 0 ? largest_float : static_cast<float>(i);
+          rows.row(i)[1] = i % 3 == 0 ? -largest_float : 1;
+        }
+        expect_defined_everywhere(network, rows.rows(), "bounds");
+        network.layers.front().activation = Activation::identity;
+        network.layers.pop_back();
+        expect_defined_everywhere(network, rows.rows(), "one layer");
+      }
+}
+
+TEST(Forward, AStandardisationThatChangesNothingIsNone) {
+  Network network = random_network({9, 5, 9}, Activation::rectifier, Activation::identity, 5);
+  network.input = {std::vector<float>(9, 0.0f), std::vector<float>(9, 1.0f), largest_float};
+  Matrix rows = random_rows(40, 9, 6);
+  for (std::size_t i = 0; i < rows.count; ++i) rows.row(i)[i % 9] = i % 2 == 0 ? -0.0f : -largest_float;
+  expect_defined_everywhere(network, rows.rows(), "nothing changed");
+  network.input.shift.assign(9, -0.0f);
+  expect_defined_everywhere(network, rows.rows(), "-0 taken off");
+  network.input.limit = 1;
+  expect_defined_everywhere(network, rows.rows(), "limited");
+}
+
 TEST(Forward, ASigmoidIsTheLogisticFunctionAndEndsAtItsBounds) {
   const auto device = Device::cpu();
   const Network network{{{1, 1, {1}, {0}, Activation::sigmoid}}};
