@@ -58,8 +58,9 @@ class Detector(OutlierMixin, BaseEstimator):
     """What all detectors share.
 
     Rows are [n, d]. C-contiguous float32 and float64 arrays, and such tensors in the CPU's memory through DLPack, are
-    viewed in place; anything else scikit-learn takes (DataFrames, Arrow tables, lists, other dtypes) is converted once,
-    and a GPU's tensor is copied to the host. Features are computed in float64 and cast to float32 once.
+    viewed in place, and must not be written to during a call; anything else scikit-learn takes (DataFrames, Arrow
+    tables, lists, other dtypes) is converted once, and a GPU's tensor is copied to the host. Features are computed in
+    float64 and cast to float32 once.
 
     A row's score depends on the row and the model alone: not on the other rows, the threads, the device or the CPU.
     """
