@@ -1,13 +1,13 @@
 #include "host/pipeline/stage.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <limits>
 #include <utility>
 
 #include <spdlog/spdlog.h>
 
 #include "kernels/device/error.hpp"
+#include "kernels/finite/finite.hpp"
 
 namespace lanner::host {
 namespace {
@@ -21,14 +21,6 @@ void grow(Device& device, Pinned<T>& block, std::size_t count) {
 }
 
 }  // namespace
-
-bool all_finite(std::span<const float> values) {
-  constexpr std::uint32_t exponent = 0x7F80'0000;
-  std::uint32_t found = 0;
-  for (const float value : values)
-    found |= (std::bit_cast<std::uint32_t>(value) & exponent) == exponent ? 1u : 0u;
-  return found == 0;
-}
 
 Rows Slot::rows(std::size_t lane, std::size_t rows_max) {
   const std::size_t width = route->lanes[lane]->width();
@@ -114,7 +106,7 @@ bool Stage::is_direct(const Batch& batch) const {
   for (const auto& lane : batch.route->lanes) {
     if (!lane->model().features().is_identity() || lane->width() != records.dense.width) return false;
   }
-  return all_finite({records.dense.floats, records.count * records.dense.width});
+  return finite::all_finite(device_.tier(), records.dense.floats, records.count * records.dense.width);
 }
 
 void Stage::begin(Batch& batch) {

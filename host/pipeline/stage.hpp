@@ -100,7 +100,4 @@ class Stage {
   std::vector<engine::RowRefusal> refusals_;
 };
 
-/// No NaN, no infinity.
-bool all_finite(std::span<const float>);
-
 }  // namespace lanner::host
