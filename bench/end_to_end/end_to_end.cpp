@@ -329,7 +329,7 @@ int run(int argc, char** argv) {
   std::vector<std::string> detectors{"histogram", "autoencoder"};
   Work work;
   std::size_t rounds = 7;
-  unsigned threads = 0;
+  unsigned threads = 0, slots = 0;
   bool latency = false;
   double load = 0.3;
   app.add_option("--lanner", lanner, "The binary");
@@ -342,6 +342,7 @@ int run(int argc, char** argv) {
   app.add_flag("--latency", latency, "Time on the way at a part of the load, instead of the rate");
   app.add_option("--load", load, "Which part, of the rate of the same batches")->check(CLI::Range(0.01, 1.0));
   app.add_option("--threads", threads, "Threads that score; 0: the host's default");
+  app.add_option("--slots", slots, "Of the host; 0: its default");
   app.add_option("--device", device_name, "cpu, or cuda: every batch on the GPU")
       ->check(CLI::IsMember({"cpu", "cuda"}));
   app.add_option("--transport", transport, "tcp or ipc")->check(CLI::IsMember({"tcp", "ipc"}));
@@ -380,6 +381,7 @@ int run(int argc, char** argv) {
     const fs::path model_file = folder / (detector + ".lanner"), log = folder / "log";
     std::string device_keys = device_name == "cuda" ? "require: cuda, offload: always" : "";
     if (threads) device_keys += (device_keys.empty() ? "threads: " : ", threads: ") + std::to_string(threads);
+    if (slots) device_keys += (device_keys.empty() ? "slots: " : ", slots: ") + std::to_string(slots);
     const std::string config_file = (folder / (detector + ".yaml")).string();
     std::ofstream(config_file) << "streams:\n  bench:\n    models: [{file: " << model_file.string()
                                << "}]\n    decide: {false_alarm_rate: 1.0e-9}\ningest:\n  - zeromq: {bind: \""

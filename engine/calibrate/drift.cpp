@@ -276,12 +276,12 @@ std::size_t DriftWatch::watch(Rows rows, std::span<const float> scores,
   if (scores.size() != rows.count || (!refused.empty() && refused.size() != rows.count))
     throw std::invalid_argument("drift: spans of different lengths");
   std::size_t first = withdrawn() ? 0 : rows.count;
-  const Ranked beyond{reference_->beyond, reference_->beyond_tie};
+  const float beyond = reference_->beyond;
   for (std::size_t i = 0; i < rows.count; ++i) {
     if (!refused.empty() && refused[i]) continue;
-    const std::uint64_t random = random_bits(events_, 0);
-    if ((events_ & (score_every_ - 1)) == 0) look(0, scores[i], random);
-    if (Ranked(scores[i], tie_of(random)) < beyond) {
+    if ((events_ & (score_every_ - 1)) == 0) look(0, scores[i], random_bits(events_, 0));
+    if (scores[i] < beyond ||
+        (scores[i] == beyond && tie_of(random_bits(events_, 0)) < reference_->beyond_tie)) {
       const std::uint64_t every = feature_every(ordinary_);
       const float* const row = rows.row(i);
       for (std::size_t c = 1 + (ordinary_ & (every - 1)); c < columns_.size(); c += every)
