@@ -7,6 +7,10 @@ import time
 import numpy as np
 
 
+# Threads of who was before go on spinning for a while, at the cost of the process whose CPU time is read.
+SETTLING_S = 0.1
+
+
 class Timing:
     """Of one contender: seconds a call, a median over rounds. `cpu` counts every thread of the process."""
 
@@ -17,6 +21,7 @@ class Timing:
 
 
 def _calls(work, calls):
+    time.sleep(SETTLING_S)
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(calls):
         work()

@@ -35,7 +35,16 @@ namespace nb = nanobind;
 namespace lanner::python {
 namespace {
 
-constexpr std::size_t rows_a_piece = 8192, rows_a_piece_on_gpu = 65536;
+constexpr std::size_t rows_a_piece_on_gpu = 65536;
+
+// Rows are checked, then scored: in pieces that a core's own cache holds, so that memory gives them once.
+// With several threads a piece must be worth sharing.
+std::size_t rows_a_piece(const Device& device, std::size_t width) {
+  if (device.backend() != Backend::cpu) return rows_a_piece_on_gpu;
+  constexpr std::size_t values = 65536, least = 1024, to_share = 8192;
+  const std::size_t rows = std::max(least, values / width);
+  return device.threads() == 1 ? rows : std::max(to_share, rows * device.threads());
+}
 
 void check_all_taken(std::span<const engine::RowRefusal> reasons) {
   if (reasons.empty()) return;
@@ -48,11 +57,12 @@ void check_all_taken(std::span<const engine::RowRefusal> reasons) {
 // where they can be, otherwise they are made in memory that the device copies from.
 class Pieces {
  public:
-  Pieces(const engine::Model& model, const engine::Records& records, Device& device, std::size_t most)
+  Pieces(const engine::Model& model, const engine::Records& records, Device& device)
       : model_(model),
         records_(records),
         device_(device),
-        size_(std::min(most, std::max<std::size_t>(records.count, 1))) {}
+        size_(std::min(rows_a_piece(device, model.features().width()),
+                       std::max<std::size_t>(records.count, 1))) {}
 
   std::size_t rows_max() const { return size_; }
   std::size_t begin() const { return begin_; }
@@ -173,8 +183,7 @@ void score(const Resident& resident, const engine::Records& records, const engin
            Results out) {
   const FloatEnvironment environment;
   const bool on_gpu = resident.device->backend() != Backend::cpu;
-  Pieces pieces(resident.scorer.model(), records, *resident.device,
-                on_gpu ? rows_a_piece_on_gpu : rows_a_piece);
+  Pieces pieces(resident.scorer.model(), records, *resident.device);
   (on_gpu ? score_on_gpu : score_on_cpu)(resident, pieces, progress, out);
 }
 
@@ -185,7 +194,7 @@ std::vector<float> contributions(const Resident& resident, const engine::Records
   Device& device = *resident.device;
   const std::size_t width = scorer.width();
   std::vector<float> out(records.count * width);
-  Pieces pieces(resident.scorer.model(), records, device, rows_a_piece);
+  Pieces pieces(resident.scorer.model(), records, device);
   auto workspace = device.array<std::byte>(scorer.workspace_bytes(pieces.rows_max()));
   Stream stream = device.stream();
   for (Rows rows; pieces.next(rows); progress(pieces.done(), "explain"))
@@ -208,7 +217,7 @@ std::vector<std::optional<Explanation>> explanations(
     float normal_most) {
   const FloatEnvironment environment;
   std::vector<std::optional<Explanation>> out(records.count);
-  Pieces pieces(model, records, *explaining.device, rows_a_piece);
+  Pieces pieces(model, records, *explaining.device);
   for (Rows rows; pieces.next(rows);)
     for (std::size_t i = 0; i < rows.count; ++i) {
       const std::size_t place = pieces.begin() + i;
