@@ -4,8 +4,8 @@
 #pragma once
 
 #include "kernels/density/histogram_layout.hpp"
-#include "kernels/mlp/transpose.hpp"
 #include "kernels/simd/lanes.hpp"
+#include "kernels/simd/transpose.hpp"
 
 namespace lanner::density {
 
@@ -228,7 +228,7 @@ struct HistogramKernel {
       F columns[sets][group];
 #pragma GCC unroll 2
       for (int s = 0; s < sets; ++s)
-        mlp::load_columns<Tier>(source + s * F::width, first, features, columns[s]);
+        simd::load_columns<Tier>(source + s * F::width, first, features, columns[s]);
       const FeatureHistogram* const feature = tables.features + first;
       if (features >= group) {
 #pragma GCC unroll 8
@@ -291,7 +291,7 @@ struct HistogramKernel {
             source[i] = rows.data + (begin + row) * rows.stride;
           }
           F turned[group];
-          mlp::load_columns<Tier>(source, first, features, turned);
+          simd::load_columns<Tier>(source, first, features, turned);
 #pragma GCC unroll 8
           for (int f = 0; f < group; ++f) turned[f].store(columns + f * block + r);
         }

@@ -8,8 +8,8 @@
 #pragma once
 
 #include "kernels/forest/forest_layout.hpp"
-#include "kernels/mlp/transpose.hpp"
 #include "kernels/simd/lanes.hpp"
+#include "kernels/simd/transpose.hpp"
 
 namespace lanner::forest {
 
@@ -242,7 +242,7 @@ struct WalkKernel {
         float* to = columns + set + place;
         for (std::size_t j = 0; j < rows.width; j += 8, to += 8 * block) {
           F turned[8];
-          mlp::load_columns<Tier>(source, j, rows.width - j, turned);
+          simd::load_columns<Tier>(source, j, rows.width - j, turned);
           if (j + 8 <= rows.width) {
 #pragma GCC unroll 8
             for (std::size_t i = 0; i < 8; ++i) turned[i].store(to + i * block);

@@ -5,8 +5,8 @@
 
 #include "kernels/mlp/formula.hpp"
 #include "kernels/mlp/packed.hpp"
-#include "kernels/mlp/transpose.hpp"
 #include "kernels/simd/lanes.hpp"
+#include "kernels/simd/transpose.hpp"
 
 namespace lanner::mlp {
 
@@ -43,7 +43,7 @@ LANNER_INLINE void transpose_in(Rows rows, const PackedNetwork& network, std::si
     }
     for (std::size_t j = 0; j < rows.width; j += 8) {
       F columns[8];
-      load_columns<Tier>(from, j, rows.width - j, columns);
+      simd::load_columns<Tier>(from, j, rows.width - j, columns);
       if (network.shift)
 #pragma GCC unroll 8
         for (std::size_t i = 0; i < 8; ++i)
@@ -63,10 +63,10 @@ LANNER_INLINE void transpose_out(const float* y, MutableRows rows, std::size_t f
     for (std::size_t j = 0; j < rows.width; j += 8) {
       __m256 block[8];
       for (std::size_t i = 0; i < 8; ++i) block[i] = _mm256_load_ps(y + (j + i) * lanes + r);
-      transpose_8x8(block);
+      simd::transpose_8x8(block);
       float* to = rows.data + (first + r) * rows.stride + j;
       const std::size_t wide = rows.width - j < 8 ? rows.width - j : 8;
-      const __m256i mask = first_lanes(wide);
+      const __m256i mask = simd::first_lanes(wide);
       for (std::size_t i = 0; i < here; ++i) {
         if (wide == 8) {
           _mm256_storeu_ps(to + i * rows.stride, block[i]);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/mlp/training_loops.hpp"
-#include "kernels/mlp/transpose.hpp"
+#include "kernels/simd/transpose.hpp"
 
 namespace lanner::mlp {
 
@@ -67,7 +67,7 @@ LANNER_INLINE void transpose_block(View<const float> from, float* to, std::size_
       __m256 block[8];
       for (std::size_t r = 0; r < 8; ++r)
         block[r] = r < here ? _mm256_loadu_ps(from.data + (i + r) * from.stride + j) : _mm256_setzero_ps();
-      transpose_8x8(block);
+      simd::transpose_8x8(block);
       for (std::size_t r = 0; r < 8 && j + r < from.columns; ++r)
         _mm256_storeu_ps(to + (j + r) * to_stride + i, block[r]);
     }

@@ -7,7 +7,7 @@
 
 #include "kernels/simd/lanes.hpp"
 
-namespace lanner::mlp {
+namespace lanner::simd {
 
 LANNER_INLINE void transpose_8x8(__m256 (&r)[8]) {
   __m256 t[8];
@@ -38,8 +38,8 @@ LANNER_INLINE __m256i first_lanes(std::size_t count) {
 
 /// Columns of as many rows as a register has lanes, a register each; load(row): 8 values of a row.
 template <class Tier, class Load>
-LANNER_INLINE void turned_over(simd::Floats<Tier> (&columns)[8], const Load& load) {
-  constexpr int width = simd::Floats<Tier>::width;
+LANNER_INLINE void turned_over(Floats<Tier> (&columns)[8], const Load& load) {
+  constexpr int width = Floats<Tier>::width;
 #if defined(__AVX512F__)
   if constexpr (width == 16) {
     // Rows four apart side by side, so that columns of 4 rows at a time become columns of 16 in one more
@@ -87,7 +87,7 @@ LANNER_INLINE void turned_over(simd::Floats<Tier> (&columns)[8], const Load& loa
 /// read.
 template <class Tier>
 LANNER_INLINE void load_columns(const float* const* rows, std::size_t j, std::size_t count,
-                                simd::Floats<Tier> (&columns)[8]) {
+                                Floats<Tier> (&columns)[8]) {
   if (count >= 8) {
     turned_over<Tier>(columns, [&](int row) { return _mm256_loadu_ps(rows[row] + j); });
   } else {
@@ -96,4 +96,4 @@ LANNER_INLINE void load_columns(const float* const* rows, std::size_t j, std::si
   }
 }
 
-}  // namespace lanner::mlp
+}  // namespace lanner::simd
