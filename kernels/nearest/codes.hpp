@@ -7,8 +7,8 @@
 //   (s sqrt(D) - error_q - error_r)^2 <= S <= (s sqrt(D) + error_q + error_r)^2.
 // The exponent e is each query's own: one beyond the set's values has coarser codes, not none.
 //
-// A tile sums, in 32 bits and exactly,  P = sum u_j b_j + start(r),  u_j = a_j + code_offset not negative,
-// start(r) = -code_offset sum b_j - floor(|b|^2 / 2^(e+1)), so that D = 4^e |a|^2 - 2^(e+1) P + (less than
+// A tile sums, in 32 bits and exactly,  P = sum u_j b_j + start(r),  u_j = a_j + offset not negative,
+// start(r) = -offset sum b_j - floor(|b|^2 / 2^(e+1)), so that D = 4^e |a|^2 - 2^(e+1) P + (less than
 // 2^(e+1)).
 #pragma once
 
@@ -35,7 +35,7 @@ inline constexpr std::int32_t padding_start = -(1 << 30);  ///< of rows that are
 struct CodeView {
   const std::int8_t* codes = nullptr;    ///< [panel, width / 4, panel_width, 4]; none: the index has no codes
   const std::int32_t* square = nullptr;  ///< [positions]: |b|^2
-  const std::int32_t* start = nullptr;   ///< [positions]: -code_offset sum b_j; padding_start in padding
+  const std::int32_t* start = nullptr;   ///< [positions]: -offset sum b_j; padding_start in padding
   const float* error = nullptr;          ///< [cells]: the largest |scale r - c - s b| of its rows
   const float* centre = nullptr;         ///< [width padded to centre_padding]
   float step = 0;

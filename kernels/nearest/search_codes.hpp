@@ -143,9 +143,8 @@ struct CodeTiles : Survivors<Tier> {
                : padding_start + 1;
   }
 
-  /// Takes those of a panel's rows into a query's buffer whose sums are not below its threshold; values: what
-  /// they are above it.
-  [[gnu::noinline]] void take(Row& row, const std::int32_t* values, std::size_t position) const {
+  /// Takes those of a panel's rows into a query's buffer whose sums are not below its threshold.
+  [[gnu::noinline]] void take(Row& row, const std::int32_t* sums, std::size_t position) const {
     QueryState& state = scratch.state[row.query];
     const CodedQuery& coded = scratch.coded[row.query];
     const double square = coded.square, factor = static_cast<double>(2u << coded.exponent);
@@ -154,19 +153,17 @@ struct CodeTiles : Survivors<Tier> {
     alignas(64) float upper[panel_width];
     std::uint32_t survivors = 0;
     for (int v = 0; v < registers; ++v)
-      survivors |= (lane_bits(Word::load(values + v * lanes)) ^ ((1u << lanes) - 1)) << (v * lanes);
+      survivors |= lane_bits(Word::load(sums + v * lanes) >= Word(row.threshold)) << (v * lanes);
     if (state.settling) {
       for (std::uint32_t left = survivors; left; left &= left - 1) {
         const int lane = __builtin_ctz(left);
-        const double product = static_cast<double>(values[lane]) + static_cast<double>(row.threshold);
-        lower[lane] = code_lower(square, factor, product, row.error, step);
+        lower[lane] = code_lower(square, factor, sums[lane], row.error, step);
         upper[lane] = infinite;  // nobody asks
       }
     } else {
       for (int lane = 0; lane < panel_width; ++lane) {
-        const double product = static_cast<double>(values[lane]) + static_cast<double>(row.threshold);
-        lower[lane] = code_lower(square, factor, product, row.error, step);
-        upper[lane] = code_upper(square, factor, product, row.error, step);
+        lower[lane] = code_lower(square, factor, sums[lane], row.error, step);
+        upper[lane] = code_upper(square, factor, sums[lane], row.error, step);
       }
     }
     if (this->keep(row.query, survivors, position, lower, upper)) {
@@ -227,18 +224,21 @@ struct CodeTiles : Survivors<Tier> {
         for (int c = 0; c < columns; ++c) all = all & sum[h][c];
       }
       if (__builtin_expect(lane_bits(all) != (1u << lanes) - 1, 0)) {
+        // As they are, since a threshold rises when a panel before has been taken from.
         alignas(64) std::int32_t values[height][columns * lanes];
 #pragma GCC unroll 16
         for (int h = 0; h < height; ++h) {
 #pragma GCC unroll 16
-          for (int c = 0; c < columns; ++c) sum[h][c].store(values[h] + c * lanes);
+          for (int c = 0; c < columns; ++c)
+            (sum[h][c] + Word(rows[h].threshold)).store(values[h] + c * lanes);
         }
         for (int h = 0; h < height; ++h)
           for (int p = 0; p < abreast; ++p) {
             const std::int32_t* at = values[h] + p * panel_width;
-            Word none = Word::load(at);
-            for (int c = 1; c < registers; ++c) none = none & Word::load(at + c * lanes);
-            if (lane_bits(none) != (1u << lanes) - 1) take(rows[h], at, (panel + p) * panel_width);
+            Word some(0);
+            for (int c = 0; c < registers; ++c)
+              some = some | (Word::load(at + c * lanes) >= Word(rows[h].threshold));
+            if (lane_bits(some)) take(rows[h], at, (panel + p) * panel_width);
           }
       }
     }
