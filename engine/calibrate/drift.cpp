@@ -103,6 +103,23 @@ void add_edges(std::vector<Ranked>& column, DriftEdges& edges) {
   }
 }
 
+/// Ascends with the value, then with the random number.
+std::uint64_t key_of(float value, std::uint32_t tie) {
+  const auto bits = std::bit_cast<std::uint32_t>(value + 0.0f);
+  const std::uint32_t ascending = bits ^ ((bits >> 31) != 0 ? 0xFFFFFFFFu : 0x80000000u);
+  return std::uint64_t{ascending} << 32 | tie;
+}
+
+/// The bins below a node of the urn's tree: the first, the first on the right side, one past the last.
+struct NodeBins {
+  std::size_t first, middle, end;
+};
+NodeBins bins_of(std::size_t node) {
+  const std::size_t depth = static_cast<std::size_t>(std::bit_width(node)) - 1;
+  const std::size_t width = drift_bins >> depth, first = (node - (std::size_t{1} << depth)) * width;
+  return {first, first + width / 2, first + width};
+}
+
 }  // namespace
 
 std::optional<DriftReference> drift_reference(Rows rows, std::span<const float> scores,
@@ -152,27 +169,6 @@ void validate(const DriftReference& reference, std::size_t width) {
       wrong("edges: found edges that are not ascending");
   }
 }
-
-namespace {
-
-/// Ascends with the value, then with the random number.
-std::uint64_t key_of(float value, std::uint32_t tie) {
-  const auto bits = std::bit_cast<std::uint32_t>(value + 0.0f);
-  const std::uint32_t ascending = bits ^ ((bits >> 31) != 0 ? 0xFFFFFFFFu : 0x80000000u);
-  return std::uint64_t{ascending} << 32 | tie;
-}
-
-/// The bins below a node of the urn's tree: the first, the first on the right side, one past the last.
-struct NodeBins {
-  std::size_t first, middle, end;
-};
-NodeBins bins_of(std::size_t node) {
-  const std::size_t depth = static_cast<std::size_t>(std::bit_width(node)) - 1;
-  const std::size_t width = drift_bins >> depth, first = (node - (std::size_t{1} << depth)) * width;
-  return {first, first + width / 2, first + width};
-}
-
-}  // namespace
 
 RankUrn::RankUrn(std::span<const float> edges, std::span<const std::uint32_t> ties, std::uint64_t rows)
     : rows_(rows) {

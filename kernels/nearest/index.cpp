@@ -111,12 +111,14 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
   fill(device, block_spread_, blocks);
   fill(device, boxes_, blocks * width * 2 * block_cells);
   fill(device, spread_, blocks * block_cells);
-  const CodeGrid grid = code_grid(set, scale);
-  const bool coded = screen == Screen::codes || (screen == Screen::chosen && has_code_products(tier_) &&
-                                                 codes_pay(set, parts, grid, scale, tier_, k));
+  const bool able = screen != Screen::floats && has_code_products(tier_);
+  const CodeGrid grid = able ? code_grid(set, scale) : CodeGrid();
+  const bool coded = screen == Screen::codes || (able && codes_pay(set, parts, grid, scale, tier_, k));
   constexpr float infinite = std::numeric_limits<float>::infinity();
+  std::vector<std::int8_t> row_codes;
   if (coded) {
     prepare_codes(device, grid, cells, positions);
+    row_codes.resize(width);
   } else {
     fill(device, panels_, panels * width * lanes);
     fill(device, bias_, positions);
@@ -166,7 +168,7 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
       }
       spread += squared_norm;
       if (coded) {
-        put_codes(grid, cell, at);
+        put_codes(grid, cell, at, row_codes);
         continue;
       }
       float* panel = panels_.data() + at / lanes * width * lanes + at % lanes;
@@ -195,9 +197,9 @@ void CpuIndex::prepare_codes(Device& device, const CodeGrid& grid, std::size_t c
   std::copy(grid.centre.begin(), grid.centre.end(), code_centre_.data());
 }
 
-void CpuIndex::put_codes(const CodeGrid& grid, std::size_t cell, std::size_t at) {
+void CpuIndex::put_codes(const CodeGrid& grid, std::size_t cell, std::size_t at,
+                         std::span<std::int8_t> codes) {
   const std::size_t lanes = view_.panel_width;
-  std::vector<std::int8_t> codes(view_.width);
   const double error = encode(grid, view_.scale, rows_.data() + at * view_.row_stride, codes.data());
   std::int8_t* to = codes_.data() + (at / lanes * view_.codes.groups * lanes + at % lanes) * code_features;
   std::int32_t square = 0, sum = 0;

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "kernels/device/device.hpp"
 #include "kernels/nearest/codes.hpp"
@@ -88,7 +89,8 @@ class CpuIndex final : public Index {
   void keep_plain(Device&, const ReferenceSet&);
   void build_cells(Device&, const ReferenceSet&, Screen, std::size_t k);
   void prepare_codes(Device&, const CodeGrid&, std::size_t cells, std::size_t positions);
-  void put_codes(const CodeGrid&, std::size_t cell, std::size_t position);
+  /// codes: room for a row's.
+  void put_codes(const CodeGrid&, std::size_t cell, std::size_t position, std::span<std::int8_t> codes);
 
   CpuTier tier_;
   unsigned threads_;
