@@ -82,7 +82,11 @@ class Cutting {
     return static_cast<double>(set_.values[row * set_.width + j]);
   }
 
-  void halve(std::size_t begin, std::size_t end) {
+  void halve(std::size_t begin, std::size_t end, bool grouped = false) {
+    if (!grouped && end - begin <= group_rows_max) {
+      cells_.groups.push_back(cells_.count());
+      grouped = true;
+    }
     if (end - begin <= cell_rows_max) {
       cells_.begins.push_back(begin);
       return;
@@ -93,8 +97,8 @@ class Cutting {
     const auto at = [&](std::size_t i) { return cells_.order.begin() + static_cast<std::ptrdiff_t>(i); };
     std::nth_element(at(begin), at(middle), at(end),
                      [&](std::uint32_t a, std::uint32_t b) { return value(a, j) < value(b, j); });
-    halve(begin, middle);
-    halve(middle, end);
+    halve(begin, middle, grouped);
+    halve(middle, end, grouped);
   }
 
   // By a sample: the choice only decides how fast the search is.
@@ -115,6 +119,7 @@ class Cutting {
 
   void gather_strays() {
     Cells kept;
+    kept.groups = cells_.groups;
     std::vector<std::uint32_t> strays;
     std::vector<double> mean(set_.width), distance, sorted;
     for (std::size_t cell = 0; cell < cells_.count(); ++cell) {

@@ -12,6 +12,7 @@
 namespace lanner::nearest {
 
 inline constexpr std::size_t cell_rows_max = 256;
+inline constexpr std::size_t group_rows_max = 16 * cell_rows_max;
 
 /// Throws std::invalid_argument for an empty set, one whose parts don't fit together, or values that are not
 /// finite.
@@ -23,6 +24,7 @@ float scale_for(const ReferenceSet&);
 struct Cells {
   std::vector<std::uint32_t> order;  ///< [distinct]: rows, cell after cell
   std::vector<std::size_t> begins;   ///< [cells]: where in `order` each begins
+  std::vector<std::size_t> groups;   ///< [groups]: the first cell of each group of neighbours, at most 16
   double rows_read = 0;              ///< fitted_cells alone: by a query of average luck, boxes among them
 
   std::size_t count() const { return begins.size(); }

@@ -23,6 +23,23 @@ void fill(Device& device, Array<T>& array, std::size_t n) {
   array = device.array<T>(n);
 }
 
+/// The cells' rows, block after block; nothing where a block is not full. A box around cells of several groups
+/// would be as wide as what lies between them, so a group begins a block, but where the one before is nearly
+/// empty.
+std::vector<std::span<const std::uint32_t>> in_blocks(const Cells& cells) {
+  constexpr std::size_t nearly_empty = block_cells / 4;
+  std::vector<std::span<const std::uint32_t>> placed;
+  for (std::size_t group = 0; group < cells.groups.size(); ++group) {
+    const std::size_t begin = cells.groups[group];
+    const std::size_t end = group + 1 < cells.groups.size() ? cells.groups[group + 1] : cells.count();
+    const std::size_t used = placed.size() % block_cells;
+    if (used >= nearly_empty || used + (end - begin) > block_cells)
+      placed.resize(padded(placed.size(), block_cells));
+    for (std::size_t cell = begin; cell < end; ++cell) placed.push_back(cells.rows(cell));
+  }
+  return placed;
+}
+
 }  // namespace
 
 std::shared_ptr<const Index> make_index(Device& device, const ReferenceSet& set, std::size_t k) {
@@ -42,6 +59,7 @@ CpuIndex::CpuIndex(Device& device, const ReferenceSet& set, Screen screen, std::
   view_.original = set.rows();
   view_.repeated = set.rows() > n;
   view_.bound = screen_bound(set.width);
+  view_.extra_share = screen_extra_share(view_.bound);
 
   fill(device, members_, set.rows());
   fill(device, member_begin_, n + 1);
@@ -67,7 +85,6 @@ CpuIndex::CpuIndex(Device& device, const ReferenceSet& set, Screen screen, std::
   view_.spread = spread_.data();
   view_.panels = panels_.data();
   view_.bias = bias_.data();
-  view_.extra = extra_.data();
   view_.codes.codes = codes_.data();
   view_.codes.square = code_square_.data();
   view_.codes.start = code_start_.data();
@@ -88,12 +105,13 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
   const std::size_t lanes = view_.panel_width = tier_ == CpuTier::avx512 ? 32 : 16;
   const std::size_t granule = lanes * panels_at_once;
   const Cells parts = fitted_cells(set, granule);
-  const std::size_t cells = view_.cells = parts.count();
+  const std::vector<std::span<const std::uint32_t>> placed = in_blocks(parts);
+  const std::size_t cells = view_.cells = placed.size();
   fill(device, cell_begin_, cells + 1);
   std::size_t panels = 0;
   for (std::size_t cell = 0; cell < cells; ++cell) {
     cell_begin_.data()[cell] = static_cast<std::uint32_t>(panels);
-    panels += padded(parts.rows(cell).size(), granule) / lanes;
+    panels += padded(placed[cell].size(), granule) / lanes;
   }
   cell_begin_.data()[cells] = static_cast<std::uint32_t>(panels);
   const std::size_t positions = panels * lanes;
@@ -122,13 +140,12 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
   } else {
     fill(device, panels_, panels * width * lanes);
     fill(device, bias_, positions);
-    fill(device, extra_, positions);
     std::fill_n(bias_.data(), positions, infinite);
   }
   std::fill_n(block_spread_.data(), blocks, infinite);
   std::fill_n(spread_.data(), blocks * block_cells, infinite);
   for (std::size_t cell = 0; cell < cells; ++cell) {
-    const std::span<const std::uint32_t> part = parts.rows(cell);
+    const std::span<const std::uint32_t> part = placed[cell];
     const std::size_t begin = cell_begin_.data()[cell] * lanes, end = begin + part.size();
     for (std::size_t at = begin; at < end; ++at) {
       const std::uint32_t row = part[at - begin];
@@ -155,8 +172,9 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
       box[block_cells] = high;
       block_low[j] = in_block == 0 ? low : std::min(block_low[j], low);
       block_high[j] = in_block == 0 ? high : std::max(block_high[j], high);
-      centre[j] = static_cast<float>(sum / static_cast<double>(end - begin));
+      if (begin < end) centre[j] = static_cast<float>(sum / static_cast<double>(end - begin));
     }
+    if (part.empty()) continue;
     double spread = 0;
     for (std::size_t at = begin; at < end; ++at) {
       const float* row = rows_.data() + at * view_.row_stride;
@@ -174,7 +192,6 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
       float* panel = panels_.data() + at / lanes * width * lanes + at % lanes;
       for (std::size_t j = 0; j < width; ++j) panel[j * lanes] = fma(scale, row[j], -centre[j]);
       bias_.data()[at] = screen_bias(view_.bound, squared_norm);
-      extra_.data()[at] = screen_extra(view_.bound, squared_norm);
     }
     spread_.data()[cell] = static_cast<float>(spread_share * spread / static_cast<double>(part.size()));
     block_spread_.data()[block] = std::min(block_spread_.data()[block], spread_.data()[cell]);

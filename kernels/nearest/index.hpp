@@ -49,6 +49,7 @@ struct IndexView {
   float scale = 1;
   double scale_squared = 1;
   ScreenBound bound;
+  float extra_share = 0;
   const std::uint32_t* row_at = nullptr;       ///< [positions]: the distinct row at a position
   const std::uint32_t* position_of = nullptr;  ///< [distinct]
   const std::uint32_t* cell_begin = nullptr;   ///< [cells + 1]: first panel of each cell
@@ -63,7 +64,6 @@ struct IndexView {
   // Either these:
   const float* panels = nullptr;  ///< [panel, width, panel_width]
   const float* bias = nullptr;    ///< [positions]; infinite in padding
-  const float* extra = nullptr;   ///< [positions]
   // or those:
   CodeView codes;
 };
@@ -95,8 +95,7 @@ class CpuIndex final : public Index {
   CpuTier tier_;
   unsigned threads_;
   IndexView view_;
-  Array<float> rows_, centre_, block_low_, block_high_, block_spread_, boxes_, spread_, panels_, bias_,
-      extra_;
+  Array<float> rows_, centre_, block_low_, block_high_, block_spread_, boxes_, spread_, panels_, bias_;
   Array<std::uint32_t> weight_, members_, member_begin_, row_at_, position_of_, cell_begin_;
   Array<std::int8_t> codes_;
   Array<std::int32_t> code_square_, code_start_;

@@ -64,9 +64,12 @@ LANNER_SCREEN float float_above(double x) {
 LANNER_SCREEN float screen_bias(const ScreenBound& bound, double squared_norm) {
   return float_below(squared_norm * (1 - bound.reference));
 }
-LANNER_SCREEN float screen_extra(const ScreenBound& bound, double squared_norm) {
-  return float_above(squared_norm * (1 + bound.reference) -
-                     static_cast<double>(screen_bias(bound, squared_norm)));
+/// extra(r) <= bias(r) * screen_extra_share + 2^-148.
+LANNER_SCREEN float screen_extra_share(const ScreenBound& bound) {
+  return float_above((1 + bound.reference) / (1 - bound.reference) * (1 + 0x1p-22) - 1);
+}
+LANNER_SCREEN float screen_extra(const ScreenBound& bound, float bias) {
+  return float_above(static_cast<double>(bias) * static_cast<double>(screen_extra_share(bound)) + 0x1p-148);
 }
 LANNER_SCREEN float screen_lower_shift(const ScreenBound& bound, double squared_norm) {
   return float_below(squared_norm * (1 - bound.query) - bound.absolute);

@@ -41,6 +41,8 @@ std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::
     scratch.query = carver.take<float>(plan.group * index.centre_stride);
     scratch.scaled = carver.take<float>(index.width * plan.columns);
     scratch.block_distance = carver.take<float>(index.blocks * plan.columns);
+    scratch.home_cell = carver.take<std::uint32_t>(plan.columns);
+    scratch.home_end = carver.take<std::uint32_t>(index.blocks * block_cells + 1);
     scratch.home = carver.take<float>(plan.columns);
     scratch.reach = carver.take<float>(plan.columns);
     if (index.codes.codes) {

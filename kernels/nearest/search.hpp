@@ -55,6 +55,8 @@ struct Scratch {
   float* query;             ///< [group, centre_stride] as they came; zeros for those without bounds
   float* scaled;            ///< [width, columns]
   float* block_distance;    ///< [blocks, columns]: lower bounds of S from the blocks' boxes
+  std::uint32_t* home_cell;  ///< [columns]: the cell that is visited first, where it is one
+  std::uint32_t* home_end;   ///< [blocks * block_cells + 1]: of the queries at home in each
   float* home;              ///< [columns]: cells within it, their spread added, are visited first
   float* reach;             ///< [columns]: cells beyond it are skipped
   float* tile;              ///< [ceil(width / tile_features), tile_rows, tile_features]; floats only

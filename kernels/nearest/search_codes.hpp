@@ -155,10 +155,13 @@ struct CodeTiles : Survivors<Tier> {
     for (int v = 0; v < registers; ++v)
       survivors |= lane_bits(Word::load(sums + v * lanes) >= Word(row.threshold)) << (v * lanes);
     if (state.settling) {
+      for (int v = 0; v < registers; ++v) {
+        Float(0.0f).store(lower + v * lanes);
+        Float(infinite).store(upper + v * lanes);  // nobody asks
+      }
       for (std::uint32_t left = survivors; left; left &= left - 1) {
         const int lane = __builtin_ctz(left);
         lower[lane] = code_lower(square, factor, sums[lane], row.error, step);
-        upper[lane] = infinite;  // nobody asks
       }
     } else {
       for (int lane = 0; lane < panel_width; ++lane) {

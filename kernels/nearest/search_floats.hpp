@@ -1,6 +1,9 @@
 // The float32 screen of a cell's rows: tiles of queries against panels of references. screen.hpp has its
 // bound. Rules as in search_survivors.hpp.
 #pragma once
+#ifndef PFD
+#define PFD 2048
+#endif
 
 #include "kernels/nearest/search_survivors.hpp"
 
@@ -40,15 +43,15 @@ struct FloatTiles : Survivors<Tier> {
     QueryState& state = scratch.state[row.query];
     alignas(64) float lower[panel_width];
     alignas(64) float upper[panel_width];
-    const Float upper_shift(screen_upper_shift(index.bound, row.squared_norm));
+    const Float upper_shift(screen_upper_shift(index.bound, row.squared_norm) + 0x1p-126f);
+    const Float extra_share(index.extra_share);
     std::uint32_t survivors = 0;
     for (int v = 0; v < registers; ++v) {
       const Float a = Float::load(values + v * lanes);
       const Float below = a + Float(row.lower_shift);
       fma(Float(-0x1p-22f), absolute(below), below).store(lower + v * lanes);
-      const Float extra =
-          (Float::load(index.extra + position + v * lanes) + upper_shift) * Float(1 + 0x1p-22f);
-      const Float above = a + extra;
+      const Float extra = fma(Float::load(index.bias + position + v * lanes), extra_share, upper_shift);
+      const Float above = fma(extra, Float(1 + 0x1p-22f), a);
       simd::maximum(fma(Float(0x1p-22f), absolute(above), above), Float(0.0f)).store(upper + v * lanes);
       survivors |= lane_bits(a <= Float(row.threshold)) << (v * lanes);
     }
@@ -72,6 +75,7 @@ struct FloatTiles : Survivors<Tier> {
 #pragma GCC unroll 16
       for (int c = 0; c < columns; ++c) {
         const Float start = Float::load(bias + c * lanes);
+        __builtin_prefetch(bias + c * lanes + 256, 0, 2);
 #pragma GCC unroll 16
         for (int h = 0; h < height; ++h) sum[h][c] = start;
       }
@@ -81,8 +85,10 @@ struct FloatTiles : Survivors<Tier> {
         for (std::size_t j = 0; j < some; ++j) {
           Float reference[columns];
 #pragma GCC unroll 16
-          for (int c = 0; c < columns; ++c)
+          for (int c = 0; c < columns; ++c) {
             reference[c] = Float::load(r + (c / registers) * width * panel_width + (c % registers) * lanes);
+            __builtin_prefetch(r + (c / registers) * width * panel_width + (c % registers) * lanes + PFD, 0, 2);
+          }
 #pragma GCC unroll 16
           for (int h = 0; h < height; ++h) {
             const Float value(q[h * tile_features]);

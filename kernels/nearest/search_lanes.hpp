@@ -19,6 +19,7 @@ struct GroupSearch : Tiles {
   using typename Tiles::Float;
   using typename Tiles::Word;
 
+  static constexpr std::uint32_t no_cell = 0xFFFFFFFF;
   static constexpr std::size_t alone_max = 3;  ///< queries, which are sooner searched for one by one
 
   void prepare_all() const {
@@ -147,46 +148,79 @@ struct GroupSearch : Tiles {
         take(i + static_cast<std::size_t>(__builtin_ctz(bits)));
   }
 
-  /// The least key of a block's cells, for one query.
-  LANNER_INLINE float least_key(std::size_t query, std::size_t block) const {
+  /// The least key of a block's cells, for one query, and which cell's it is.
+  LANNER_INLINE float least_key(std::size_t query, std::size_t block, std::uint32_t& cell) const {
     Float bound[block_registers], key[block_registers];
     measure_cells(query, block, bound, key);
     Float least = key[0];
     for (int v = 1; v < block_registers; ++v) least = simd::minimum(key[v], least);
-    return least_lane(least);
+    const float least_of_all = least_lane(least);
+    std::uint32_t bits = 0;
+    for (int v = 0; v < block_registers; ++v)
+      bits |= lane_bits(key[v] <= Float(least_of_all)) << (v * lanes);
+    cell = static_cast<std::uint32_t>(block * block_cells) + static_cast<std::uint32_t>(__builtin_ctz(bits));
+    return least_of_all;
   }
 
-  /// How large the keys of the cells may be that a query visits first: its homes.
-  void find_homes() const {
+  /// Each query's home: the cell of the least key, which it visits first.
+  void find_home_cells() const {
     const IndexView& index = job.index;
     const std::size_t columns = job.plan.columns;
-    float* const home = scratch.home;
-    if (job.plan.homes == 1) {
-      // First the block that promises most, then those that could hold better.
-      float* const nearest = scratch.active_bound;
-      for (std::size_t i = 0; i < columns; ++i) nearest[i] = infinite;
-      const auto look = [&](std::size_t block, const float* limit) {
-        const Float spread(index.block_spread[block]);
-        each_query(
-            block, [&](Float bound, std::size_t i) { return bound + spread <= Float::load(limit + i); },
-            [&](std::size_t query) {
-              const float least = least_key(query, block);
-              if (least < nearest[query]) nearest[query] = least;
-            });
-      };
-      for (std::size_t block = 0; block < index.blocks; ++block) look(block, home);
-      for (std::size_t i = queries; i < columns; ++i) nearest[i] = -1;
-      for (std::size_t block = 0; block < index.blocks; ++block) look(block, nearest);
-      for (std::size_t i = 0; i < queries; ++i) home[i] = nearest[i];
-    } else {
-      for (std::size_t i = 0; i < queries; ++i) {
-        measure_all_cells(i);
-        home[i] = bound_holding(scratch.key, nullptr, index.blocks * block_cells,
-                                smaller(job.plan.homes, index.cells));
-      }
+    std::uint32_t* const home = scratch.home_cell;
+    float* const nearest = scratch.active_bound;
+    for (std::size_t i = 0; i < columns; ++i) {
+      nearest[i] = infinite;
+      home[i] = no_cell;
     }
+    const auto look = [&](std::size_t block, const float* limit) {
+      const Float spread(index.block_spread[block]);
+      each_query(
+          block, [&](Float bound, std::size_t i) { return bound + spread <= Float::load(limit + i); },
+          [&](std::size_t query) {
+            if (home[query] / block_cells == block) return;
+            std::uint32_t cell;
+            const float least = least_key(query, block, cell);
+            if (least < nearest[query]) {
+              nearest[query] = least;
+              home[query] = cell;
+            }
+          });
+    };
+    // First the block that promises most, then those that could hold better.
+    for (std::size_t block = 0; block < index.blocks; ++block) look(block, scratch.home);
+    for (std::size_t i = queries; i < columns; ++i) nearest[i] = -1;
+    for (std::size_t block = 0; block < index.blocks; ++block) look(block, nearest);
+    for (std::size_t i = 0; i < queries; ++i) {
+      scratch.home[i] = -1;
+      if (!scratch.state[i].bounded) home[i] = no_cell;
+    }
+  }
+
+  void visit_home_cells() const {
+    const std::size_t cells = job.index.blocks * block_cells;
+    std::uint32_t* const end = scratch.home_end;
+    for (std::size_t cell = 0; cell <= cells; ++cell) end[cell] = 0;
     for (std::size_t i = 0; i < queries; ++i)
-      if (!scratch.state[i].bounded) home[i] = infinite;
+      if (scratch.home_cell[i] != no_cell) ++end[scratch.home_cell[i] + 1];
+    for (std::size_t cell = 0; cell < cells; ++cell) end[cell + 1] += end[cell];
+    for (std::size_t i = 0; i < queries; ++i)
+      if (scratch.home_cell[i] != no_cell)
+        scratch.active[end[scratch.home_cell[i]]++] = static_cast<std::uint32_t>(i);
+    std::uint32_t begin = 0;
+    for (std::size_t cell = 0; cell < cells; begin = end[cell++])
+      if (end[cell] > begin) visit(cell, scratch.active + begin, end[cell] - begin);
+  }
+
+  /// Where there are several homes: how large their keys may be.
+  void find_homes() const {
+    const IndexView& index = job.index;
+    for (std::size_t i = 0; i < queries; ++i) {
+      measure_all_cells(i);
+      scratch.home[i] = bound_holding(scratch.key, nullptr, index.blocks * block_cells,
+                                      smaller(job.plan.homes, index.cells));
+      if (!scratch.state[i].bounded) scratch.home[i] = infinite;
+      scratch.home_cell[i] = no_cell;
+    }
   }
 
   void measure_all_cells(std::size_t query) const {
@@ -217,9 +251,12 @@ struct GroupSearch : Tiles {
         std::size_t taken = full;
         if (left > full / 2) {
           this->template take_tile<full, 1>(cell, active, left);
-        } else if (left > 1) {
+        } else if (left > full / 4) {
           this->template take_tile<full / 2, 2>(cell, active, left);
           taken = full / 2;
+        } else if (left > 1) {
+          this->template take_tile<full / 4, 4>(cell, active, left);
+          taken = full / 4;
         } else {
           this->template take_tile<1, 4>(cell, active, left);
           taken = 1;
@@ -272,10 +309,11 @@ struct GroupSearch : Tiles {
     for (std::size_t block = 1; block < index.blocks; ++block)
       if (distance[block] + index.block_spread[block] < distance[best] + index.block_spread[best])
         best = block;
-    float home = least_key(query, best);
+    std::uint32_t unused;
+    float home = least_key(query, best, unused);
     for (std::size_t block = 0; block < index.blocks; ++block)
       if (block != best && distance[block] + index.block_spread[block] < home) {
-        const float least = least_key(query, block);
+        const float least = least_key(query, block, unused);
         home = least < home ? least : home;
       }
     return home;
@@ -353,7 +391,10 @@ struct GroupSearch : Tiles {
             bound[v].store(bounds + v * lanes);
             bits |= lane_bits(away ? (key[v] > home) & (bound[v] <= reach) : key[v] <= home) << (v * lanes);
           }
-          for (bits &= cells; bits; bits &= bits - 1) {
+          bits &= cells;
+          if (scratch.home_cell[query] / block_cells == block)
+            bits &= ~(1u << scratch.home_cell[query] % block_cells);
+          for (; bits; bits &= bits - 1) {
             const auto cell = static_cast<std::size_t>(__builtin_ctz(bits));
             const std::size_t to = cell * columns + count[cell]++;
             scratch.active[to] = static_cast<std::uint32_t>(query);
@@ -373,9 +414,18 @@ struct GroupSearch : Tiles {
 
   void run_together() const {
     measure_blocks();
-    find_homes();
-    for (bool away : {false, true})
-      for (std::size_t block = 0; block < job.index.blocks; ++block) visit_block(block, away);
+    if (job.plan.homes == 1) {
+      find_home_cells();
+      visit_home_cells();
+    } else {
+      find_homes();
+      for (std::size_t block = 0; block < job.index.blocks; ++block) visit_block(block, false);
+    }
+    // What a buffer holds by now says more than the limit that came from its first rows.
+    for (std::size_t i = 0; i < queries; ++i)
+      if (scratch.state[i].bounded && scratch.state[i].count >= job.k)
+        this->make_room(i, scratch.state[i], Tiles::sure);
+    for (std::size_t block = 0; block < job.index.blocks; ++block) visit_block(block, true);
   }
 
   void run() const {

@@ -182,20 +182,26 @@ struct Survivors {
   LANNER_INLINE bool keep(std::size_t query, std::uint32_t survivors, std::size_t position,
                           const float* lower, const float* upper) const {
     QueryState& state = scratch.state[query];
+    const std::size_t self = state.self - position;
+    if (self < panel_width && (!job.weighted || job.index.weight[state.self] == 1))
+      survivors &= ~(std::uint32_t{1} << self);
+    alignas(64) static constexpr std::int32_t counting[16] = {0, 1, 2,  3,  4,  5,  6,  7,
+                                                              8, 9, 10, 11, 12, 13, 14, 15};
     std::uint32_t count = state.count;
-    for (; survivors; survivors &= survivors - 1) {
-      const int lane = __builtin_ctz(survivors);
-      const auto at = static_cast<std::uint32_t>(position + lane);
-      state.lower[count] = state.bounded ? lower[lane] : 0;
-      state.upper[count] = state.bounded ? upper[lane] : infinite;
-      state.position[count] = at;
-      if (!job.weighted) {
-        count += at != state.self;
-      } else {
-        state.weight[count] = job.index.weight[at] - (at == state.self);
-        count += state.weight[count] != 0;
-      }
+    for (int v = 0; v < registers; ++v, survivors >>= lanes) {
+      const std::uint32_t kept = survivors & ((1u << lanes) - 1);
+      const auto at = static_cast<std::int32_t>(position) + v * lanes;
+      const Float least = state.bounded ? Float::load(lower + v * lanes) : Float(0.0f);
+      const Float most = state.bounded ? Float::load(upper + v * lanes) : Float(infinite);
+      store_chosen<Tier>(to_bits(least), kept, state.lower + count);
+      store_chosen<Tier>(to_bits(most), kept, state.upper + count);
+      store_chosen<Tier>(Word::load(counting) + Word(at), kept, state.position + count);
+      if (job.weighted)
+        store_chosen<Tier>(load_words(job.index.weight + at), kept, state.weight + count);
+      count += static_cast<std::uint32_t>(__builtin_popcount(kept));
     }
+    if (job.weighted && self < panel_width)
+      for (std::uint32_t i = state.count; i < count; ++i) state.weight[i] -= state.position[i] == state.self;
     state.count = count;
     return count >= job.plan.capacity;
   }

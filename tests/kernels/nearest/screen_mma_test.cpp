@@ -95,7 +95,7 @@ void expect_bounded(Device& device, const Tile& tile) {
         truth += difference * difference;
       }
       const auto sum = static_cast<Exact>(found[m * reference_count + n]);
-      const float extra = screen_extra(bound, test::squared_norm(r, cell));
+      const float extra = screen_extra(bound, screen_bias(bound, test::squared_norm(r, cell)));
       ASSERT_TRUE(sum + static_cast<Exact>(screen_lower_shift(bound, query_norm)) <= truth) << "d " << d;
       ASSERT_TRUE(sum + static_cast<Exact>(extra) +
                       static_cast<Exact>(screen_upper_shift(bound, query_norm)) >=

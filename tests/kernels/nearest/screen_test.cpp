@@ -108,9 +108,12 @@ void expect_bounded(const Pair& pair, bool bf16, std::mt19937& random, double& u
   }
   const double norm_q = bf16 ? norm_in_float(pair.q, pair) : test::squared_norm(pair.q, pair);
   const double norm_r = test::squared_norm(pair.r, pair);
-  for (float a : sums(screen_bias(bound, norm_r), q, r, random)) {
+  const float bias = screen_bias(bound, norm_r);
+  ASSERT_GE(static_cast<Exact>(screen_extra(bound, bias)) + static_cast<Exact>(bias),
+            static_cast<Exact>(norm_r) * (1 + static_cast<Exact>(bound.reference)));
+  for (float a : sums(bias, q, r, random)) {
     const Exact lower = static_cast<Exact>(a) + static_cast<Exact>(screen_lower_shift(bound, norm_q));
-    const Exact upper = static_cast<Exact>(a) + static_cast<Exact>(screen_extra(bound, norm_r)) +
+    const Exact upper = static_cast<Exact>(a) + static_cast<Exact>(screen_extra(bound, bias)) +
                         static_cast<Exact>(screen_upper_shift(bound, norm_q));
     ASSERT_TRUE(lower <= truth) << "d " << d;
     ASSERT_TRUE(upper >= truth) << "d " << d;
