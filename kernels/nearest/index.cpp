@@ -23,9 +23,9 @@ void fill(Device& device, Array<T>& array, std::size_t n) {
   array = device.array<T>(n);
 }
 
-/// The cells' rows, block after block; nothing where a block is not full. A box around cells of several groups
-/// would be as wide as what lies between them, so a group begins a block, but where the one before is nearly
-/// empty.
+/// The cells' rows, block after block; nothing where a block is not full. A box around cells of several
+/// groups would be as wide as what lies between them, so a group begins a block, but where the one before is
+/// nearly empty.
 std::vector<std::span<const std::uint32_t>> in_blocks(const Cells& cells) {
   constexpr std::size_t nearly_empty = block_cells / 4;
   std::vector<std::span<const std::uint32_t>> placed;

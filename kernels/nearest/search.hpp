@@ -51,27 +51,27 @@ Plan plan_search(const CpuIndex&, std::size_t queries, std::size_t k, Count);
 
 /// One thread's part of the workspace.
 struct Scratch {
-  QueryState* state;        ///< [group]
-  float* query;             ///< [group, centre_stride] as they came; zeros for those without bounds
-  float* scaled;            ///< [width, columns]
-  float* block_distance;    ///< [blocks, columns]: lower bounds of S from the blocks' boxes
+  QueryState* state;         ///< [group]
+  float* query;              ///< [group, centre_stride] as they came; zeros for those without bounds
+  float* scaled;             ///< [width, columns]
+  float* block_distance;     ///< [blocks, columns]: lower bounds of S from the blocks' boxes
   std::uint32_t* home_cell;  ///< [columns]: the cell that is visited first, where it is one
   std::uint32_t* home_end;   ///< [blocks * block_cells + 1]: of the queries at home in each
-  float* home;              ///< [columns]: cells within it, their spread added, are visited first
-  float* reach;             ///< [columns]: cells beyond it are skipped
-  float* tile;              ///< [ceil(width / tile_features), tile_rows, tile_features]; floats only
-  std::uint8_t* codes;      ///< [group, codes.stride]; this and the next two: codes only
-  CodedQuery* coded;        ///< [group]
-  std::uint8_t* code_tile;  ///< [ceil(width / code_tile_features), tile_rows, code_tile_features]
-  float* bound;             ///< [blocks, block_cells]: one query's lower bounds of S from the cells' boxes
-  float* key;               ///< [blocks, block_cells]: the same with the cells' spreads
-  double* exact_query;      ///< [row_stride]
-  double* exact_squared;    ///< [capacity + slack]
-  Settled* merged;          ///< [keep + capacity + slack]
-  Settled* sorted;          ///< [keep]
-  std::uint32_t* bins;      ///< [keep + 1]
-  std::uint32_t* active;    ///< [block_cells, columns]: the queries that go to a block's cells; [blocks]
-  float* active_bound;      ///< [block_cells, columns]: their bounds
+  float* home;               ///< [columns]: cells within it, their spread added, are visited first
+  float* reach;              ///< [columns]: cells beyond it are skipped
+  float* tile;               ///< [ceil(width / tile_features), tile_rows, tile_features]; floats only
+  std::uint8_t* codes;       ///< [group, codes.stride]; this and the next two: codes only
+  CodedQuery* coded;         ///< [group]
+  std::uint8_t* code_tile;   ///< [ceil(width / code_tile_features), tile_rows, code_tile_features]
+  float* bound;              ///< [blocks, block_cells]: one query's lower bounds of S from the cells' boxes
+  float* key;                ///< [blocks, block_cells]: the same with the cells' spreads
+  double* exact_query;       ///< [row_stride]
+  double* exact_squared;     ///< [capacity + slack]
+  Settled* merged;           ///< [keep + capacity + slack]
+  Settled* sorted;           ///< [keep]
+  std::uint32_t* bins;       ///< [keep + 1]
+  std::uint32_t* active;     ///< [block_cells, columns]: the queries that go to a block's cells; [blocks]
+  float* active_bound;       ///< [block_cells, columns]: their bounds
 };
 
 struct Job {

@@ -53,7 +53,7 @@ struct FloatTiles : Survivors<Tier> {
       const Float extra = fma(Float::load(index.bias + position + v * lanes), extra_share, upper_shift);
       const Float above = fma(extra, Float(1 + 0x1p-22f), a);
       simd::maximum(fma(Float(0x1p-22f), absolute(above), above), Float(0.0f)).store(upper + v * lanes);
-      survivors |= lane_bits(a <= Float(row.threshold)) << (v * lanes);
+      survivors |= bits_at_most(a, Float(row.threshold)) << (v * lanes);
     }
     if (this->keep(row.query, survivors, position, lower, upper)) {
       this->make_room(row.query, state, sure);
@@ -87,7 +87,8 @@ struct FloatTiles : Survivors<Tier> {
 #pragma GCC unroll 16
           for (int c = 0; c < columns; ++c) {
             reference[c] = Float::load(r + (c / registers) * width * panel_width + (c % registers) * lanes);
-            __builtin_prefetch(r + (c / registers) * width * panel_width + (c % registers) * lanes + PFD, 0, 2);
+            __builtin_prefetch(r + (c / registers) * width * panel_width + (c % registers) * lanes + PFD, 0,
+                               2);
           }
 #pragma GCC unroll 16
           for (int h = 0; h < height; ++h) {
@@ -112,7 +113,7 @@ struct FloatTiles : Survivors<Tier> {
         for (int c = 1; c < columns; ++c) smallest = simd::minimum(sum[h][c], smallest);
         least = simd::minimum(smallest - Float(rows[h].threshold), least);
       }
-      if (__builtin_expect(lane_bits(least <= Float(0.0f)) != 0, 0)) {
+      if (__builtin_expect(bits_at_most(least, Float(0.0f)) != 0, 0)) {
         alignas(64) float values[height][columns * lanes];
 #pragma GCC unroll 16
         for (int h = 0; h < height; ++h) {
@@ -122,10 +123,10 @@ struct FloatTiles : Survivors<Tier> {
         for (int h = 0; h < height; ++h)
           for (int p = 0; p < abreast; ++p) {
             const float* at = values[h] + p * panel_width;
-            Word some(0);
+            std::uint32_t some = 0;
             for (int c = 0; c < registers; ++c)
-              some = some | (Float::load(at + c * lanes) <= Float(rows[h].threshold));
-            if (lane_bits(some)) take(rows[h], at, (panel + p) * panel_width);
+              some |= bits_at_most(Float::load(at + c * lanes), Float(rows[h].threshold));
+            if (some) take(rows[h], at, (panel + p) * panel_width);
           }
       }
     }

@@ -139,12 +139,12 @@ struct GroupSearch : Tiles {
     return left < block_cells ? (1u << left) - 1 : (1u << block_cells) - 1;
   }
 
-  /// Calls `take(query)` for the queries whose lanes `chosen(bound, i)` chooses, bound being that to a block.
+  /// Calls `take(query)` for the queries whose bits `chosen(bound, i)` sets, bound being that to a block.
   template <class Chosen, class Take>
   LANNER_INLINE void each_query(std::size_t block, const Chosen& chosen, const Take& take) const {
     const float* distance = scratch.block_distance + block * job.plan.columns;
     for (std::size_t i = 0; i < job.plan.columns; i += lanes)
-      for (std::uint32_t bits = lane_bits(chosen(Float::load(distance + i), i)); bits; bits &= bits - 1)
+      for (std::uint32_t bits = chosen(Float::load(distance + i), i); bits; bits &= bits - 1)
         take(i + static_cast<std::size_t>(__builtin_ctz(bits)));
   }
 
@@ -157,7 +157,7 @@ struct GroupSearch : Tiles {
     const float least_of_all = least_lane(least);
     std::uint32_t bits = 0;
     for (int v = 0; v < block_registers; ++v)
-      bits |= lane_bits(key[v] <= Float(least_of_all)) << (v * lanes);
+      bits |= bits_at_most(key[v], Float(least_of_all)) << (v * lanes);
     cell = static_cast<std::uint32_t>(block * block_cells) + static_cast<std::uint32_t>(__builtin_ctz(bits));
     return least_of_all;
   }
@@ -175,7 +175,8 @@ struct GroupSearch : Tiles {
     const auto look = [&](std::size_t block, const float* limit) {
       const Float spread(index.block_spread[block]);
       each_query(
-          block, [&](Float bound, std::size_t i) { return bound + spread <= Float::load(limit + i); },
+          block,
+          [&](Float bound, std::size_t i) { return bits_at_most(bound + spread, Float::load(limit + i)); },
           [&](std::size_t query) {
             if (home[query] / block_cells == block) return;
             std::uint32_t cell;
@@ -378,8 +379,8 @@ struct GroupSearch : Tiles {
     each_query(
         block,
         [&](Float bound, std::size_t i) {
-          return away ? bound <= Float::load(scratch.reach + i)
-                      : bound + spread <= Float::load(scratch.home + i);
+          return away ? bits_at_most(bound, Float::load(scratch.reach + i))
+                      : bits_at_most(bound + spread, Float::load(scratch.home + i));
         },
         [&](std::size_t query) {
           Float bound[block_registers], key[block_registers];
@@ -389,7 +390,8 @@ struct GroupSearch : Tiles {
           std::uint32_t bits = 0;
           for (int v = 0; v < block_registers; ++v) {
             bound[v].store(bounds + v * lanes);
-            bits |= lane_bits(away ? (key[v] > home) & (bound[v] <= reach) : key[v] <= home) << (v * lanes);
+            const std::uint32_t at_home = bits_at_most(key[v], home);
+            bits |= (away ? bits_at_most(bound[v], reach) & ~at_home : at_home) << (v * lanes);
           }
           bits &= cells;
           if (scratch.home_cell[query] / block_cells == block)

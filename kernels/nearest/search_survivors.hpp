@@ -79,7 +79,7 @@ struct Survivors {
       std::uint64_t sum = 0;
       if (!weight) {
         for (std::size_t i = 0; i < count; i += lanes)
-          sum += static_cast<std::uint64_t>(__builtin_popcount(lane_bits(Float::load(values + i) <= bound)));
+          sum += static_cast<std::uint64_t>(__builtin_popcount(bits_at_most(Float::load(values + i), bound)));
         return sum;
       }
       Word found(0);
@@ -196,8 +196,7 @@ struct Survivors {
       store_chosen<Tier>(to_bits(least), kept, state.lower + count);
       store_chosen<Tier>(to_bits(most), kept, state.upper + count);
       store_chosen<Tier>(Word::load(counting) + Word(at), kept, state.position + count);
-      if (job.weighted)
-        store_chosen<Tier>(load_words(job.index.weight + at), kept, state.weight + count);
+      if (job.weighted) store_chosen<Tier>(load_words(job.index.weight + at), kept, state.weight + count);
       count += static_cast<std::uint32_t>(__builtin_popcount(kept));
     }
     if (job.weighted && self < panel_width)
@@ -213,7 +212,7 @@ struct Survivors {
     std::uint32_t left = 0;
     // In place: what is written never overtakes what is read.
     for (std::uint32_t i = 0; i < state.count; i += lanes) {
-      const std::uint32_t kept = lane_bits(Float::load(state.lower + i) <= limit);
+      const std::uint32_t kept = bits_at_most(Float::load(state.lower + i), limit);
       store_chosen<Tier>(to_bits(Float::load(state.lower + i)), kept, state.lower + left);
       store_chosen<Tier>(to_bits(Float::load(state.upper + i)), kept, state.upper + left);
       store_chosen<Tier>(load_words(state.position + i), kept, state.position + left);

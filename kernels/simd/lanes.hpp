@@ -304,4 +304,14 @@ LANNER_INLINE std::uint32_t lane_bits(Lanes<Tier, std::int64_t, width> mask) {
   }
 }
 
+/// lane_bits(a <= b), without the detour over a mask of lanes that GCC 12 takes with AVX-512.
+template <class Tier, int width>
+LANNER_INLINE std::uint32_t bits_at_most(Lanes<Tier, float, width> a, Lanes<Tier, float, width> b) {
+#if defined(__AVX512F__)
+  if constexpr (width == 16)
+    return _mm512_cmp_ps_mask(reinterpret_cast<__m512>(a.v), reinterpret_cast<__m512>(b.v), _CMP_LE_OQ);
+#endif
+  return lane_bits(a <= b);
+}
+
 }  // namespace lanner::simd
