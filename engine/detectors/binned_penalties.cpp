@@ -26,6 +26,12 @@ class SumOfPenalties final : public Scorer {
     if (rows.count > 0) density::look_up(stream, *tables_, rows, scores.first(rows.count), {});
   }
 
+  bool score_if_finite(Stream& stream, Rows rows, std::span<std::byte>,
+                       std::span<float> scores) const override {
+    check_scores(rows, width(), scores);
+    return density::look_up_if_finite(stream, *tables_, rows, scores.first(rows.count));
+  }
+
   void contributions(Stream& stream, Rows rows, std::span<std::byte> workspace,
                      MutableRows out) const override {
     check_contributions(rows, width(), out);

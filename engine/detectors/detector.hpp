@@ -27,6 +27,10 @@ class Scorer {
   virtual std::size_t workspace_bytes(std::size_t rows_max) const = 0;
   /// scores [n]. Allocates nothing. n <= rows_max of the workspace's size.
   virtual void score(Stream&, Rows rows, std::span<std::byte> workspace, std::span<float> scores) const = 0;
+  /// The scores of rows that nobody has looked at yet. Whether all values are finite; where not, what
+  /// `scores` has is worth nothing. On the cpu backend.
+  virtual bool score_if_finite(Stream&, Rows rows, std::span<std::byte> workspace,
+                               std::span<float> scores) const;
   /// out [n, width]: base() + the row's sum = the score, within 1e-5 of the sum of the contributions' sizes.
   /// The rule is stated by each detector.
   virtual void contributions(Stream&, Rows rows, std::span<std::byte> workspace, MutableRows out) const = 0;

@@ -132,6 +132,8 @@ class FeaturePlan {
   /// Rows [begin, end) where the records hold them, of any alignment, if transform would only copy them and
   /// refuse none: is_identity(), dense floats, all of them finite. Throws for shapes as transform does.
   std::optional<Rows> viewed(const Records& records, std::size_t begin, std::size_t end) const;
+  /// Likewise, but nobody has looked whether all of them are finite: for Scorer::score_if_finite.
+  std::optional<Rows> as_they_lie(const Records& records, std::size_t begin, std::size_t end) const;
 
   /// Plain text (JSON) for the model file; parse throws std::invalid_argument on anything that to_json can't
   /// have written.

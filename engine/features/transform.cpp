@@ -102,12 +102,17 @@ class ScaledRows {
 
 }  // namespace
 
-std::optional<Rows> FeaturePlan::viewed(const Records& records, std::size_t begin, std::size_t end) const {
+std::optional<Rows> FeaturePlan::as_they_lie(const Records& records, std::size_t begin,
+                                             std::size_t end) const {
   check_shapes(fitted_->schema, records);
   if (begin > end || end > records.count) throw std::invalid_argument("features: rows beyond the records");
   if (!fitted_->identity || !records.dense.floats || !records.refused.empty()) return std::nullopt;
-  const Rows rows{records.dense.floats + begin * width(), end - begin, width(), width()};
-  if (!finite::all_finite(fitted_->tier, rows.data, rows.count * rows.width)) return std::nullopt;
+  return Rows{records.dense.floats + begin * width(), end - begin, width(), width()};
+}
+
+std::optional<Rows> FeaturePlan::viewed(const Records& records, std::size_t begin, std::size_t end) const {
+  const std::optional<Rows> rows = as_they_lie(records, begin, end);
+  if (!rows || !finite::all_finite(fitted_->tier, *rows)) return std::nullopt;
   return rows;
 }
 

@@ -1,6 +1,7 @@
 #include "kernels/density/histogram.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -13,6 +14,7 @@
 #include "kernels/density/histogram_layout.hpp"
 #include "kernels/device/gpu.hpp"
 #include "kernels/device/resident.hpp"
+#include "kernels/finite/finite.hpp"
 
 namespace lanner::density {
 namespace {
@@ -175,8 +177,20 @@ class CpuHistograms final : public ResidentHistograms {
 
   std::size_t width() const override { return features_.size(); }
 
+  bool look_up_if_finite(Stream& stream, Rows rows, float* scores) const override {
+    const HistogramTables tables = view();
+    if (!tables.alike() || stream.tier() != CpuTier::avx512)
+      return ResidentHistograms::look_up_if_finite(stream, rows, scores);
+    std::atomic<bool> all_finite = true;
+    auto task = [&](std::size_t begin, std::size_t end, unsigned) {
+      if (!look_up_alike_avx512(tables, rows.slice(begin, end), scores + begin)) all_finite = false;
+    };
+    stream.for_range(rows.count, rows_a_piece_of_work, task);
+    return all_finite;
+  }
+
   void look_up(Stream& stream, Rows rows, float* scores, MutableRows parts) const override {
-    const HistogramTables tables{features_.data(), features_.size(), all_even_within_, all_levels_};
+    const HistogramTables tables = view();
     const LookUp look_up_rows = chosen(stream.tier());
     auto task = [&](std::size_t begin, std::size_t end, unsigned) {
       MutableRows piece = parts;
@@ -187,6 +201,8 @@ class CpuHistograms final : public ResidentHistograms {
   }
 
  private:
+  HistogramTables view() const { return {features_.data(), features_.size(), all_even_within_, all_levels_}; }
+
   Array<float> values_;
   Array<FeatureHistogram> features_;
   std::size_t all_even_within_ = 0;
@@ -202,17 +218,42 @@ std::shared_ptr<const ResidentHistograms> make_histograms(Device& device, const 
   return LANNER_ON_GPU(device, make_histograms, device, histograms);
 }
 
-void look_up(Stream& stream, const ResidentHistograms& histograms, Rows rows, std::span<float> scores,
-             MutableRows parts) {
-  if (rows.count == 0) return;
-  const auto refuse = [](const std::string& reason) { throw std::invalid_argument("histograms: " + reason); };
+namespace {
+
+[[noreturn]] void refuse(const std::string& reason) {
+  throw std::invalid_argument("histograms: " + reason);
+}
+
+void check(const ResidentHistograms& histograms, Rows rows, std::span<float> scores) {
   if (rows.width != histograms.width() || rows.stride < rows.width)
     refuse("rows have " + std::to_string(rows.width) + " features, the histograms " +
            std::to_string(histograms.width()));
   if (scores.size() < rows.count) refuse("there is no room for every row's score");
+}
+
+}  // namespace
+
+void look_up(Stream& stream, const ResidentHistograms& histograms, Rows rows, std::span<float> scores,
+             MutableRows parts) {
+  if (rows.count == 0) return;
+  check(histograms, rows, scores);
   if (parts.data && (parts.count < rows.count || parts.width != rows.width))
     refuse("there is no room for every row's parts");
   histograms.look_up(stream, rows, scores.data(), parts);
+}
+
+bool ResidentHistograms::look_up_if_finite(Stream& stream, Rows rows, float* scores) const {
+  if (!finite::all_finite(stream.tier(), rows)) return false;
+  look_up(stream, rows, scores, {});
+  return true;
+}
+
+bool look_up_if_finite(Stream& stream, const ResidentHistograms& histograms, Rows rows,
+                       std::span<float> scores) {
+  if (rows.count == 0) return true;
+  if (stream.backend() != Backend::cpu) refuse("only the cpu backend looks at what it scores");
+  check(histograms, rows, scores);
+  return histograms.look_up_if_finite(stream, rows, scores.data());
 }
 
 }  // namespace lanner::density

@@ -30,8 +30,9 @@ class ResidentHistograms {
  public:
   virtual ~ResidentHistograms() = default;
   virtual std::size_t width() const = 0;
-  /// What the function below calls once it has checked the request: at least one row.
+  /// What the functions below call once they have checked the request: at least one row.
   virtual void look_up(Stream&, Rows rows, float* scores, MutableRows parts) const = 0;
+  virtual bool look_up_if_finite(Stream&, Rows rows, float* scores) const;
 };
 /// Throws std::invalid_argument for shapes or values that don't fit the description above.
 std::shared_ptr<const ResidentHistograms> make_histograms(Device&, const Histograms&);
@@ -39,5 +40,9 @@ std::shared_ptr<const ResidentHistograms> make_histograms(Device&, const Histogr
 /// scores [n]; parts [n, d] (each feature's penalty) or data == nullptr. Throws std::invalid_argument
 /// for shapes that don't fit. Allocates nothing.
 void look_up(Stream&, const ResidentHistograms&, Rows rows, std::span<float> scores, MutableRows parts);
+
+/// The scores of rows that nobody has looked at yet. Whether all values are finite; where not, what `scores`
+/// has is worth nothing. On the cpu backend.
+bool look_up_if_finite(Stream&, const ResidentHistograms&, Rows rows, std::span<float> scores);
 
 }  // namespace lanner::density

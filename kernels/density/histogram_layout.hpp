@@ -59,7 +59,10 @@ struct HistogramTables {
   /// Where all features have even bins and no more than this many edges and penalties, a multiple of
   /// table_step: so many of each of them can be read. Otherwise 0.
   std::size_t all_even_within;
-  std::int32_t all_levels;  ///< of every feature's tree; 0 where they differ
+  std::int32_t all_levels;  ///< of every feature's tree; 0 where they differ; at most 6
+
+  /// Whether every feature's tables fit into AVX-512's registers, as many of them each.
+  bool alike() const { return all_even_within > 0 || all_levels > 0; }
 };
 inline constexpr std::size_t short_table_max = 64;
 
@@ -68,5 +71,7 @@ using LookUp = void (*)(const HistogramTables&, Rows rows, float* scores, Mutabl
 void look_up_scalar(const HistogramTables&, Rows rows, float* scores, MutableRows parts);
 void look_up_avx2(const HistogramTables&, Rows rows, float* scores, MutableRows parts);
 void look_up_avx512(const HistogramTables&, Rows rows, float* scores, MutableRows parts);
+/// The scores where tables.alike(), and whether all values are finite.
+bool look_up_alike_avx512(const HistogramTables&, Rows rows, float* scores);
 
 }  // namespace lanner::density

@@ -207,28 +207,50 @@ struct HistogramKernel {
     add<FarTree, FarTable>(f, x, rows, scores, parts);
   }
 
+  /// A row for every lane.
+  struct FullLanes {
+    const Rows& rows;
+    LANNER_INLINE explicit FullLanes(const Rows& given) : rows(given) {}
+    LANNER_INLINE void load(int set, std::size_t j, std::size_t count, F (&columns)[group]) const {
+      const std::size_t row = static_cast<std::size_t>(set) * F::width;
+      simd::load_columns<Tier>(rows.data + row * rows.stride + j, rows.stride, count, columns);
+    }
+  };
+  /// Lanes without a row repeat the last one.
+  template <int sets>
+  struct SomeLanes {
+    const float* row[sets * F::width];
+    LANNER_INLINE explicit SomeLanes(const Rows& rows) {
+      for (std::size_t r = 0; r < sets * F::width; ++r)
+        row[r] = rows.data + (r < rows.count ? r : rows.count - 1) * rows.stride;
+    }
+    LANNER_INLINE void load(int set, std::size_t j, std::size_t count, F (&columns)[group]) const {
+      simd::load_columns<Tier>(row + set * F::width, j, count, columns);
+    }
+  };
+
   /// Up to sets * F::width rows, where all features have Bins and Penalties: values stay in registers from
-  /// the transposition to the sum.
-  template <class Bins, class Penalties, int sets>
-  LANNER_INLINE static void look_up_alike(const HistogramTables& tables, Rows rows, float* scores) {
+  /// the transposition to the sum. `zero` becomes NaN in lanes where a value is not finite.
+  template <class Bins, class Penalties, int sets, class Source>
+  LANNER_INLINE static void look_up_alike(const HistogramTables& tables, Rows rows, float* scores, F& zero) {
     constexpr std::size_t lanes = static_cast<std::size_t>(sets * F::width);
-    const float* source[lanes];
-    for (std::size_t r = 0; r < lanes; ++r)  // lanes without a row repeat the last one
-      source[r] = rows.data + (r < rows.count ? r : rows.count - 1) * rows.stride;
-    F sums[sets];
-    for (int s = 0; s < sets; ++s) sums[s] = F(0.0f);
+    const Source source(rows);
+    F sums[sets], zeros[sets];
+    for (int s = 0; s < sets; ++s) sums[s] = zeros[s] = F(0.0f);
     const auto add = [&](const FeatureHistogram& feature, const F(&columns)[sets][group], int f) {
       const Bins bins(feature);
       const Penalties penalties(feature.penalties);
 #pragma GCC unroll 2
-      for (int s = 0; s < sets; ++s) sums[s] = sums[s] + penalties[bins(columns[s][f])];
+      for (int s = 0; s < sets; ++s) {
+        sums[s] = sums[s] + penalties[bins(columns[s][f])];
+        zeros[s] = fma(columns[s][f], F(0.0f), zeros[s]);
+      }
     };
     for (std::size_t first = 0; first < tables.width; first += group) {
       const std::size_t features = tables.width - first;
       F columns[sets][group];
 #pragma GCC unroll 2
-      for (int s = 0; s < sets; ++s)
-        simd::load_columns<Tier>(source + s * F::width, first, features, columns[s]);
+      for (int s = 0; s < sets; ++s) source.load(s, first, features, columns[s]);
       const FeatureHistogram* const feature = tables.features + first;
       if (features >= group) {
 #pragma GCC unroll 8
@@ -241,19 +263,27 @@ struct HistogramKernel {
     }
     alignas(64) float out[lanes];
     for (int s = 0; s < sets; ++s) held(sums[s]).store(out + s * F::width);
+    for (int s = 0; s < sets; ++s) zero = zero + zeros[s];
     for (std::size_t r = 0; r < (rows.count < lanes ? rows.count : lanes); ++r) scores[r] = out[r];
   }
 
   /// Not inlined: each on its own keeps what it works on in registers.
   template <class Bins, class Penalties>
-  [[gnu::noinline]] static void look_up_alike(const HistogramTables& tables, Rows rows, float* scores) {
+  [[gnu::noinline]] static bool look_up_alike(const HistogramTables& tables, Rows rows, float* scores) {
     constexpr std::size_t together = 2 * F::width;
+    F zero(0.0f);
     std::size_t begin = 0;
-    for (; rows.count - begin > F::width;
-         begin += rows.count - begin < together ? rows.count - begin : together)
-      look_up_alike<Bins, Penalties, 2>(tables, rows.slice(begin, rows.count), scores + begin);
-    if (begin < rows.count)
-      look_up_alike<Bins, Penalties, 1>(tables, rows.slice(begin, rows.count), scores + begin);
+    for (; rows.count - begin >= together; begin += together)
+      look_up_alike<Bins, Penalties, 2, FullLanes>(tables, rows.slice(begin, rows.count), scores + begin,
+                                                   zero);
+    if (begin < rows.count) {
+      rows = rows.slice(begin, rows.count);
+      if (rows.count > F::width)
+        look_up_alike<Bins, Penalties, 2, SomeLanes<2>>(tables, rows, scores + begin, zero);
+      else
+        look_up_alike<Bins, Penalties, 1, SomeLanes<1>>(tables, rows, scores + begin, zero);
+    }
+    return lane_bits(zero == F(0.0f)) == (1u << F::width) - 1;
   }
   template <int registers>
   static constexpr auto alike_even = look_up_alike<EvenBins<Table<registers>>, Table<registers>>;
@@ -265,17 +295,25 @@ struct HistogramKernel {
     return minimum(maximum(sum, F(-largest)), F(largest));
   }
 
+  /// Where tables.alike(): whether all values are finite; where not, the scores are worth nothing.
+  LANNER_INLINE static bool look_up_alike(const HistogramTables& tables, Rows rows, float* scores) {
+    switch (tables.all_even_within) {
+      case 16:
+        return alike_even<1>(tables, rows, scores);
+      case 32:
+        return alike_even<2>(tables, rows, scores);
+      case 48:
+        return alike_even<3>(tables, rows, scores);
+      case 64:
+        return alike_even<4>(tables, rows, scores);
+    }
+    if (tables.all_levels == 4) return alike_trees<4>(tables, rows, scores);
+    if (tables.all_levels == 5) return alike_trees<5>(tables, rows, scores);
+    return alike_trees<6>(tables, rows, scores);
+  }
+
   LANNER_INLINE static void look_up(const HistogramTables& tables, Rows rows, float* scores,
                                     MutableRows parts) {
-    if constexpr (F::width == 16) {  // of fewer registers the tables alone would fill most
-      if (!parts.data && tables.all_even_within == 16) return alike_even<1>(tables, rows, scores);
-      if (!parts.data && tables.all_even_within == 32) return alike_even<2>(tables, rows, scores);
-      if (!parts.data && tables.all_even_within == 48) return alike_even<3>(tables, rows, scores);
-      if (!parts.data && tables.all_even_within == 64) return alike_even<4>(tables, rows, scores);
-      if (!parts.data && tables.all_levels == 4) return alike_trees<4>(tables, rows, scores);
-      if (!parts.data && tables.all_levels == 5) return alike_trees<5>(tables, rows, scores);
-      if (!parts.data && tables.all_levels == 6) return alike_trees<6>(tables, rows, scores);
-    }
     alignas(64) float columns[group * block], sums[block], penalties[block];
     for (std::size_t begin = 0; begin < rows.count; begin += block) {
       const std::size_t count = rows.count - begin < block ? rows.count - begin : block;

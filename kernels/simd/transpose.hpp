@@ -83,17 +83,38 @@ LANNER_INLINE void turned_over(Floats<Tier> (&columns)[8], const Load& load) {
   }
 }
 
-/// Columns [j, j + count), at most 8, of the rows that begin there; what is missing of 8 is zeros, and not
-/// read.
+/// Columns [0, count), at most 8, of rows; at(row): where a row begins. What is missing of 8 is zeros, and
+/// not read.
+template <class Tier, class At>
+LANNER_INLINE void load_columns_at(std::size_t count, Floats<Tier> (&columns)[8], const At& at) {
+  if (count >= 8) {
+    turned_over<Tier>(columns, [&](int row) { return _mm256_loadu_ps(at(row)); });
+  } else {
+    const __m256i wanted = first_lanes(count);
+    turned_over<Tier>(columns, [&](int row) { return _mm256_maskload_ps(at(row), wanted); });
+  }
+}
+
+/// Columns [j, j + count) of the rows that begin there.
 template <class Tier>
 LANNER_INLINE void load_columns(const float* const* rows, std::size_t j, std::size_t count,
                                 Floats<Tier> (&columns)[8]) {
-  if (count >= 8) {
-    turned_over<Tier>(columns, [&](int row) { return _mm256_loadu_ps(rows[row] + j); });
-  } else {
-    const __m256i wanted = first_lanes(count);
-    turned_over<Tier>(columns, [&](int row) { return _mm256_maskload_ps(rows[row] + j, wanted); });
-  }
+  load_columns_at<Tier>(count, columns, [&](int row) { return rows[row] + j; });
+}
+
+/// Columns [0, count) of rows `stride` apart. From few addresses: a pointer for each row would take as many
+/// loads as the rows do.
+template <class Tier>
+LANNER_INLINE void load_columns(const float* first, std::size_t stride, std::size_t count,
+                                Floats<Tier> (&columns)[8]) {
+  const float* ninth = first + 8 * stride;
+  asm("" : "+r"(first), "+r"(ninth));  // not two of many pointers worked out beforehand
+  const std::size_t three = 3 * stride, five = 5 * stride, seven = 7 * stride;
+  load_columns_at<Tier>(count, columns, [&](int row) {
+    const float* const eight = row < 8 ? first : ninth;
+    const std::size_t apart[8] = {0, stride, 2 * stride, three, 4 * stride, five, 2 * three, seven};
+    return eight + apart[row % 8];
+  });
 }
 
 }  // namespace lanner::simd

@@ -71,9 +71,7 @@ class Pieces {
   /// The next piece, [begin(), begin() + its count); false where there is none. Throws std::invalid_argument
   /// where a row is refused.
   bool next(Rows& rows) {
-    begin_ = end_;
-    if (begin_ >= records_.count) return false;
-    end_ = std::min(records_.count, begin_ + size_);
+    if (!advance()) return false;
     std::optional<Rows> viewed;
     if (device_.backend() == Backend::cpu) viewed = model_.features().viewed(records_, begin_, end_);
     rows = viewed ? *viewed : made();
@@ -84,7 +82,16 @@ class Pieces {
     return true;
   }
 
- private:
+  /// The next piece, [begin(), end()), without its rows.
+  bool advance() {
+    begin_ = end_;
+    if (begin_ >= records_.count) return false;
+    end_ = std::min(records_.count, begin_ + size_);
+    return true;
+  }
+  std::size_t count() const { return end_ - begin_; }
+  /// Its rows as they lie, where nobody has looked at them yet.
+  std::optional<Rows> as_they_lie() const { return model_.features().as_they_lie(records_, begin_, end_); }
   Rows made() {
     const engine::FeaturePlan& plan = model_.features();
     if (!state_) {
@@ -98,6 +105,7 @@ class Pieces {
     return {rows.data, rows.count, rows.width, rows.stride};
   }
 
+ private:
   const engine::Model& model_;
   const engine::Records& records_;
   Device& device_;
@@ -154,13 +162,17 @@ void score_on_cpu(const Resident& resident, Pieces& pieces, const engine::Progre
   const engine::ModelScorer& scorer = resident.scorer;
   auto workspace = resident.spare.take(*resident.device, scorer.workspace_bytes(pieces.rows_max()));
   Stream stream = resident.device->stream();
-  for (Rows rows; pieces.next(rows); progress(pieces.done(), "score")) {
-    const std::span scores(out.scores + pieces.begin(), rows.count);
-    if (out.p_values) {
-      scorer.score(stream, rows, {}, workspace.span(), scores, {out.p_values + pieces.begin(), rows.count},
+  if (out.p_values) {
+    for (Rows rows; pieces.next(rows); progress(pieces.done(), "score"))
+      scorer.score(stream, rows, {}, workspace.span(), {out.scores + pieces.begin(), rows.count},
+                   {out.p_values + pieces.begin(), rows.count},
                    {out.extrapolated + pieces.begin(), rows.count}, pieces.segments());
-    } else {
-      scorer.scorer().score(stream, rows, workspace.span(), scores);
+  } else {
+    for (; pieces.advance(); progress(pieces.done(), "score")) {
+      const std::span scores(out.scores + pieces.begin(), pieces.count());
+      const std::optional<Rows> rows = pieces.as_they_lie();
+      if (!rows || !scorer.scorer().score_if_finite(stream, *rows, workspace.span(), scores))
+        scorer.scorer().score(stream, pieces.made(), workspace.span(), scores);
     }
   }
   resident.spare.give_back(std::move(workspace));

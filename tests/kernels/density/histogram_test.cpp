@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "tests/kernels/density/rows_of.hpp"
@@ -232,6 +233,37 @@ TEST_P(HistogramOnEveryTier, FeaturesThatAreAlikeMakeTheSameSums) {
           ASSERT_EQ(parts, d.parts) << bins_max << ' ' << width;
         }
       }
+}
+
+TEST_P(HistogramOnEveryTier, OneValueThatIsNotFiniteIsSeenWhereverItStands) {
+  std::mt19937 random(14);
+  const std::vector<std::vector<Feature>> sets{
+      {even(10, -2, 3, random)},
+      {9, even(30, -2, 3, random)},
+      {17, uneven(20, random)},
+      {8, even(300, -2, 3, random)},
+      {even(10, -2, 3, random), uneven(500, random), even(40, -2, 3, random)}};
+  for (unsigned threads : {1u, 3u}) {
+    const auto device = Device::cpu({GetParam(), threads});
+    Stream stream = device->stream();
+    for (const std::vector<Feature>& features : sets)
+      for (const std::size_t count : {1, 16, 17, 32, 100, 9'000}) {
+        Drawn d = drawn(features, count, features.size() + random() % 3, random);
+        const auto resident = make_histograms(*device, joined(features));
+        std::vector<float> scores(count);
+        ASSERT_TRUE(look_up_if_finite(stream, *resident, d.rows, scores));
+        ASSERT_EQ(scores, d.scores);
+        for (int i = 0; i < 40; ++i) {
+          constexpr float infinity = std::numeric_limits<float>::infinity();
+          const float others[] = {infinity, -infinity, std::numeric_limits<float>::quiet_NaN()};
+          float& value = d.values[random() % count * d.rows.stride + random() % features.size()];
+          const float before = std::exchange(value, others[i % 3]);
+          ASSERT_FALSE(look_up_if_finite(stream, *resident, d.rows, scores))
+              << features.size() << ' ' << count;
+          value = before;
+        }
+      }
+  }
 }
 
 void expect_on_gpus(const std::vector<Feature>& features, std::size_t count, std::size_t stride,
