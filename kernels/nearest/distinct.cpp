@@ -1,8 +1,9 @@
+#include "kernels/nearest/distinct.hpp"
+
 #include <bit>
 #include <limits>
 #include <stdexcept>
-
-#include "kernels/nearest/nearest.hpp"
+#include <vector>
 
 namespace lanner::nearest {
 namespace {
@@ -14,7 +15,9 @@ std::uint32_t bits(float value) {
   return std::bit_cast<std::uint32_t>(value + 0.0f);
 }
 
-std::uint64_t hash(const float* row, std::size_t width) {
+}  // namespace
+
+std::uint64_t row_hash(const float* row, std::size_t width) {
   std::uint64_t h = 0x9E3779B97F4A7C15u ^ width;
   for (std::size_t j = 0; j < width; ++j) {
     h = (h ^ bits(row[j])) * 0xFF51AFD7ED558CCDu;
@@ -24,13 +27,11 @@ std::uint64_t hash(const float* row, std::size_t width) {
   return h ^ h >> 29;
 }
 
-bool same(const float* a, const float* b, std::size_t width) {
+bool same_row(const float* a, const float* b, std::size_t width) {
   for (std::size_t j = 0; j < width; ++j)
     if (bits(a[j]) != bits(b[j])) return false;
   return true;
 }
-
-}  // namespace
 
 ReferenceSet distinct_rows(Rows rows) {
   if (rows.count >= none) throw std::invalid_argument("nearest: more rows than a 32-bit index can name");
@@ -47,12 +48,12 @@ ReferenceSet distinct_rows(Rows rows) {
   std::vector<std::uint32_t> distinct_of(rows.count);
   for (std::size_t i = 0; i < rows.count; ++i) {
     const float* row = rows.row(i);
-    const std::uint64_t h = hash(row, rows.width);
+    const std::uint64_t h = row_hash(row, rows.width);
     const auto check = static_cast<std::uint32_t>(h >> 32);
     std::size_t at = h & mask;
     while (slots[at].distinct != none &&
            !(slots[at].hash == check &&
-             same(row, set.values.data() + slots[at].distinct * rows.width, rows.width)))
+             same_row(row, set.values.data() + slots[at].distinct * rows.width, rows.width)))
       at = (at + 1) & mask;
     if (slots[at].distinct == none) {
       slots[at] = {check, static_cast<std::uint32_t>(set.weight.size())};

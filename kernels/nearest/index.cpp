@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
@@ -95,6 +96,10 @@ CpuIndex::CpuIndex(Device& device, const ReferenceSet& set, Screen screen, std::
 void CpuIndex::keep_plain(Device& device, const ReferenceSet& set) {
   fill(device, rows_, view_.distinct * view_.row_stride);
   fill(device, weight_, view_.distinct);
+  fill(device, row_at_, view_.distinct);
+  fill(device, position_of_, view_.distinct);
+  std::iota(row_at_.data(), row_at_.data() + view_.distinct, 0u);
+  std::iota(position_of_.data(), position_of_.data() + view_.distinct, 0u);
   for (std::size_t i = 0; i < view_.distinct; ++i)
     std::copy_n(set.values.data() + i * set.width, set.width, rows_.data() + i * view_.row_stride);
   std::copy(set.weight.begin(), set.weight.end(), weight_.data());
@@ -108,6 +113,7 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
   const std::vector<std::span<const std::uint32_t>> placed = in_blocks(parts);
   const std::size_t cells = view_.cells = placed.size();
   fill(device, cell_begin_, cells + 1);
+  view_.cell_end = cell_begin_.data() + 1;
   std::size_t panels = 0;
   for (std::size_t cell = 0; cell < cells; ++cell) {
     cell_begin_.data()[cell] = static_cast<std::uint32_t>(panels);

@@ -8,6 +8,8 @@
 // stand beside them, in the same order, for settling.
 //
 // The scalar tier keeps only the rows as they came, in the order of the set.
+//
+// A window (window.hpp) keeps the same with room to move: its view is another.
 #pragma once
 
 #include <cstddef>
@@ -36,12 +38,18 @@ struct IndexView {
   std::size_t row_stride = 0;     ///< width padded to row_padding
   std::size_t centre_stride = 0;  ///< width padded to centre_padding
   std::size_t distinct = 0;
-  std::size_t original = 0;                     ///< rows, duplicates included
-  bool repeated = false;                        ///< some distinct row stands for several
-  const float* rows = nullptr;                  ///< [positions, row_stride]
-  const std::uint32_t* weight = nullptr;        ///< [positions]
+  std::size_t original = 0;                    ///< rows, duplicates included
+  bool repeated = false;                       ///< some distinct row stands for several
+  const float* rows = nullptr;                 ///< [positions, row_stride]
+  const std::uint32_t* weight = nullptr;       ///< [positions]
+  const std::uint32_t* row_at = nullptr;       ///< [positions]: the distinct row at a position
+  const std::uint32_t* position_of = nullptr;  ///< [distinct]
+  // Either these:
   const std::uint32_t* members = nullptr;       ///< as in the ReferenceSet
   const std::uint32_t* member_begin = nullptr;  ///< as in the ReferenceSet
+  // or, of a window, where rows are named by their first original row's number, and numbers rise for ever:
+  const std::uint32_t* next = nullptr;  ///< [numbers]: the next original row that is the same
+  std::uint32_t oldest = 0;             ///< the number of the window's first row: 0 to those who ask
 
   // SIMD tiers only.
   std::size_t cells = 0;
@@ -50,10 +58,9 @@ struct IndexView {
   double scale_squared = 1;
   ScreenBound bound;
   float extra_share = 0;
-  const std::uint32_t* row_at = nullptr;       ///< [positions]: the distinct row at a position
-  const std::uint32_t* position_of = nullptr;  ///< [distinct]
-  const std::uint32_t* cell_begin = nullptr;   ///< [cells + 1]: first panel of each cell
-  const float* centre = nullptr;               ///< [cells, centre_stride], scaled
+  const std::uint32_t* cell_begin = nullptr;  ///< [cells]: first panel of each cell
+  const std::uint32_t* cell_end = nullptr;    ///< [cells]: behind its last
+  const float* centre = nullptr;              ///< [cells, centre_stride], scaled
   std::size_t blocks = 0;
   const float* block_low = nullptr;  ///< [blocks, centre_stride], scaled, zeros behind: the block's box
   const float* block_high = nullptr;

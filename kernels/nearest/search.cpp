@@ -34,7 +34,7 @@ std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::
   }
   scratch.merged = carver.take<Settled>(plan.keep + buffer);
   scratch.sorted = carver.take<Settled>(plan.keep);
-  scratch.bins = carver.take<std::uint32_t>(plan.keep + 1);
+  scratch.bins = carver.take<std::uint32_t>(3 * plan.keep + 1);
   scratch.exact_query = carver.take<double>(index.row_stride);
   if (screened) {
     scratch.exact_squared = carver.take<double>(buffer);
@@ -79,9 +79,8 @@ void answer(Stream& stream, const Index& index, const Request& request) {
 
 // The group is as large as its workspace allows, so that a cell's tiles fill; but every thread gets a part of
 // a small batch.
-Plan plan_search(const CpuIndex& index, std::size_t queries, std::size_t k, Count) {
-  const IndexView& view = index.view();
-  const bool screened = index.tier() != CpuTier::scalar;
+Plan CpuSearch::plan(std::size_t queries, std::size_t k) const {
+  const bool screened = tier != CpuTier::scalar;
   Plan plan;
   plan.keep = std::min(k, view.distinct);
   if (!screened) {
@@ -91,7 +90,7 @@ Plan plan_search(const CpuIndex& index, std::size_t queries, std::size_t k, Coun
     plan.capacity =
         std::min(padded(view.distinct, 16), padded(plan.keep + std::max<std::size_t>(plan.keep, 32), 16));
     plan.homes = 1 + plan.keep / 128;
-    const std::size_t share = padded((queries + index.threads() - 1) / index.threads(), tile_rows_max);
+    const std::size_t share = padded((queries + threads - 1) / threads, tile_rows_max);
     Scratch none;
     plan.group = plan.columns = 1;
     const std::size_t fixed = carve(view, plan, true, nullptr, none);
@@ -106,41 +105,49 @@ Plan plan_search(const CpuIndex& index, std::size_t queries, std::size_t k, Coun
   return plan;
 }
 
-std::size_t CpuIndex::workspace_bytes(std::size_t queries, std::size_t k, Count count) const {
+std::size_t CpuSearch::workspace_bytes(std::size_t queries, std::size_t k) const {
   if (queries == 0 || k == 0) return 0;
-  return plan_search(*this, queries, k, count).bytes * threads_ + workspace_alignment;
+  return plan(queries, k).bytes * threads + workspace_alignment;
 }
 
-void CpuIndex::answer(Stream& stream, const Request& request) const {
+void CpuSearch::answer(Stream& stream, const Request& request) const {
   if (stream.backend() != Backend::cpu) fail("the index belongs to another backend than the stream");
-  if (stream.device().threads() > threads_)
+  if (stream.device().threads() > threads)
     fail("the stream has more threads than the device that the index was made for");
-  for (std::uint32_t row : request.self)
-    if (row != no_self && row >= distinct()) fail("self names a row that the index does not have");
 
   Job job;
-  job.index = view_;
-  job.plan = plan_search(*this, request.queries.count, request.k, request.count);
+  job.index = view;
+  job.plan = plan(request.queries.count, request.k);
   job.queries = request.queries;
   job.k = request.k;
   job.count = request.count;
-  job.weighted = request.count == Count::rows && view_.repeated;
+  job.weighted = request.count == Count::rows && view.repeated;
   job.self = request.self.empty() ? nullptr : request.self.data();
   job.neighbours = request.neighbours;
   job.summary = request.summary;
   job.summarise = request.summarise;
-  std::byte* const memory = aligned_workspace(request.workspace, job.plan.bytes * threads_);
+  std::byte* const memory = aligned_workspace(request.workspace, job.plan.bytes * threads);
 
-  const bool coded = view_.codes.codes != nullptr;
-  auto* const group = tier_ == CpuTier::scalar ? search_group_scalar
-                      : tier_ == CpuTier::avx2 ? (coded ? search_codes_avx2 : search_group_avx2)
-                                               : (coded ? search_codes_avx512 : search_group_avx512);
+  const bool coded = view.codes.codes != nullptr;
+  auto* const group = tier == CpuTier::scalar ? search_group_scalar
+                      : tier == CpuTier::avx2 ? (coded ? search_codes_avx2 : search_group_avx2)
+                                              : (coded ? search_codes_avx512 : search_group_avx512);
   auto piece = [&](std::size_t begin, std::size_t end, unsigned worker) {
     Scratch scratch{};
-    carve(job.index, job.plan, tier_ != CpuTier::scalar, memory + job.plan.bytes * worker, scratch);
+    carve(job.index, job.plan, tier != CpuTier::scalar, memory + job.plan.bytes * worker, scratch);
     group(job, scratch, begin, end);
   };
   stream.for_range(job.queries.count, job.plan.group, piece);
+}
+
+std::size_t CpuIndex::workspace_bytes(std::size_t queries, std::size_t k, Count) const {
+  return CpuSearch{view_, tier_, threads_}.workspace_bytes(queries, k);
+}
+
+void CpuIndex::answer(Stream& stream, const Request& request) const {
+  for (std::uint32_t row : request.self)
+    if (row != no_self && row >= distinct()) fail("self names a row that the index does not have");
+  CpuSearch{view_, tier_, threads_}.answer(stream, request);
 }
 
 std::byte* aligned_workspace(std::span<std::byte> workspace, std::size_t bytes) {

@@ -32,7 +32,7 @@ struct QueryState {
   std::uint32_t count;
   std::uint32_t settled_count;
   float limit;         ///< rows with S above it are not among the k nearest
-  std::uint32_t self;  ///< its own position (scalar tier: row), or no_self
+  std::uint32_t self;  ///< its own position, or no_self
   bool bounded;        ///< small enough for the screen to say something about it
   bool settling;       ///< the bounds proved too loose: settle whenever the buffer is full
 };
@@ -47,7 +47,17 @@ struct Plan {
   std::size_t bytes = 0;     ///< of workspace, for each thread
 };
 
-Plan plan_search(const CpuIndex&, std::size_t queries, std::size_t k, Count);
+/// A search on the cpu backend of what a view shows, whoever keeps it.
+struct CpuSearch {
+  const IndexView& view;
+  CpuTier tier;
+  unsigned threads;
+
+  Plan plan(std::size_t queries, std::size_t k) const;
+  std::size_t workspace_bytes(std::size_t queries, std::size_t k) const;
+  /// request.self must name rows that the view has.
+  void answer(Stream&, const Request&) const;
+};
 
 /// One thread's part of the workspace.
 struct Scratch {
@@ -69,7 +79,7 @@ struct Scratch {
   double* exact_squared;     ///< [capacity + slack]
   Settled* merged;           ///< [keep + capacity + slack]
   Settled* sorted;           ///< [keep]
-  std::uint32_t* bins;       ///< [keep + 1]
+  std::uint32_t* bins;       ///< [3 * keep + 1]
   std::uint32_t* active;     ///< [block_cells, columns]: the queries that go to a block's cells; [blocks]
   float* active_bound;       ///< [block_cells, columns]: their bounds
 };

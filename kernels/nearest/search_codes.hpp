@@ -264,7 +264,7 @@ struct CodeTiles : Survivors<Tier> {
       rows[h].threshold = real ? threshold(rows[h]) : -padding_start;
     }
     run_tile<height, abreast>(rows, scratch.coded[active[0]].exponent, job.index.cell_begin[cell],
-                              job.index.cell_begin[cell + 1]);
+                              job.index.cell_end[cell]);
   }
 };
 

@@ -172,7 +172,7 @@ struct FloatTiles : Survivors<Tier> {
       pack(cell, active[real ? h : 0], rows[h], scratch.tile + h * tile_features, height * tile_features);
       if (!real) rows[h].threshold = -infinite;
     }
-    run_tile<height, abreast>(rows, job.index.cell_begin[cell], job.index.cell_begin[cell + 1]);
+    run_tile<height, abreast>(rows, job.index.cell_begin[cell], job.index.cell_end[cell]);
   }
 };
 

@@ -45,8 +45,8 @@ std::span<const std::uint32_t> members(const IndexView& index, const Settled& en
   return {index.members + index.member_begin[entry.row], entry.weight};
 }
 
-// Of rows that tie at the k-th place, the `wanted` original rows of lowest index: replaces weights by how
-// many of each are taken. There are more than `wanted`.
+// Of rows that tie at the k-th place, in order, the `wanted` original rows of lowest index: replaces weights
+// by how many of each are taken. There are more than `wanted`.
 void share_lowest(const IndexView& index, std::span<Settled> tied, std::size_t wanted) {
   const auto up_to = [&](const Settled& entry, std::uint32_t index_max) {
     const auto rows = members(index, entry);
@@ -65,15 +65,46 @@ void share_lowest(const IndexView& index, std::span<Settled> tied, std::size_t w
   for (Settled& entry : tied) entry.weight = static_cast<std::uint32_t>(up_to(entry, low));
 }
 
+// The same in a window, where a row's originals are linked one to the next.
+void share_lowest_linked(const IndexView& index, std::span<Settled> tied, std::size_t wanted,
+                         const Scratch& scratch) {
+  std::uint32_t* const heap = scratch.bins;  // of entries, that with the lowest original row first
+  std::uint32_t* const original = heap + tied.size();
+  std::uint32_t* const taken = original + tied.size();
+  for (std::uint32_t i = 0; i < tied.size(); ++i) {
+    heap[i] = i;  // in order, so a heap
+    original[i] = tied[i].row;
+    taken[i] = 0;
+  }
+  const auto later = [&](std::uint32_t a, std::uint32_t b) { return original[a] > original[b]; };
+  std::uint32_t* end = original;
+  for (; wanted > 0; --wanted) {
+    std::pop_heap(heap, end, later);
+    const std::uint32_t i = end[-1];
+    if (++taken[i] == tied[i].weight) {
+      --end;
+    } else {
+      original[i] = index.next[original[i]];
+      std::push_heap(heap, end, later);
+    }
+  }
+  for (std::size_t i = 0; i < tied.size(); ++i) tied[i].weight = taken[i];
+}
+
 // Of entries in order: how many hold the k nearest, the last ones' weights cut.
-std::size_t cut(const Job& job, Settled* entries, std::size_t count) {
+std::size_t cut(const Job& job, const Scratch& scratch, Settled* entries, std::size_t count) {
   if (job.count == Count::distinct || !job.weighted) return std::min(count, job.k);
   std::size_t taken = 0;
   for (std::size_t i = 0; i < count;) {
     std::size_t end = i, tied = 0;
     for (; end < count && entries[end].squared == entries[i].squared; ++end) tied += entries[end].weight;
     if (taken + tied >= job.k) {
-      if (taken + tied > job.k) share_lowest(job.index, {entries + i, end - i}, job.k - taken);
+      if (taken + tied > job.k) {
+        if (job.index.next)
+          share_lowest_linked(job.index, {entries + i, end - i}, job.k - taken, scratch);
+        else
+          share_lowest(job.index, {entries + i, end - i}, job.k - taken);
+      }
       return static_cast<std::size_t>(
           std::remove_if(entries + i, entries + end, [](const Settled& entry) { return entry.weight == 0; }) -
           entries);
@@ -125,7 +156,7 @@ void finish(const Job& job, const Scratch& scratch, std::size_t query, std::size
     return;
   }
   entries = in_order(entries, count, scratch);
-  count = cut(job, entries, count);
+  count = cut(job, scratch, entries, count);
 
   if (job.summary) {
     if (count == 0) {
@@ -145,7 +176,7 @@ void finish(const Job& job, const Scratch& scratch, std::size_t query, std::size
   }
   const Neighbours& out = job.neighbours;
   for (std::size_t i = 0; i < count; ++i) {
-    out.row[query * k + i] = entries[i].row;
+    out.row[query * k + i] = entries[i].row - job.index.oldest;
     out.distance[query * k + i] = distance_of(entries[i].squared);
     out.taken[query * k + i] = entries[i].weight;
   }
