@@ -13,6 +13,7 @@
 
 #include "bench/ceiling.hpp"
 #include "kernels/nearest/nearest.hpp"
+#include "kernels/nearest/window.hpp"
 #include "tests/kernels/nearest/brute_force.hpp"
 #include "tests/kernels/nearest/made_rows.hpp"
 
@@ -107,6 +108,69 @@ void index(benchmark::State& state, CpuTier tier) {
   for (auto _ : state) benchmark::DoNotOptimize(nearest::make_index(*device, set));
 }
 
+// The second half of the rows slides into a window over the first.
+std::unique_ptr<nearest::Window> slid_window(Device& device, const Data& rows, std::size_t batch) {
+  const Rows all = rows.references;
+  const std::size_t n = all.count / 2;
+  auto window = nearest::make_window(device, all.width);
+  window->insert(all.slice(0, n));
+  for (std::size_t at = n; at + batch <= 2 * n; at += batch) {
+    window->insert(all.slice(at, at + batch));
+    window->expire(batch);
+  }
+  return window;
+}
+
+// The time of one row that comes and one that leaves.
+void slide(benchmark::State& state, CpuTier tier, const std::string& kind) {
+  const auto n = static_cast<std::size_t>(state.range(0)), width = static_cast<std::size_t>(state.range(1));
+  const auto batch = static_cast<std::size_t>(state.range(2));
+  const Rows all = data(kind, 2 * n, width).references;
+  const auto device = Device::cpu({tier, 1});
+  const auto window = slid_window(*device, data(kind, 2 * n, width), batch);
+  std::size_t at = 0;
+  for (auto _ : state) {
+    window->insert(all.slice(at, at + batch));
+    window->expire(batch);
+    at = at + 2 * batch <= 2 * n ? at + batch : 0;
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * batch));
+}
+
+// In a window that has slid over as many rows as it holds, or in an index made anew of those that it holds.
+void search_in_window(benchmark::State& state, CpuTier tier, const std::string& kind, bool anew) {
+  const auto n = static_cast<std::size_t>(state.range(0)), width = static_cast<std::size_t>(state.range(1));
+  const auto k = static_cast<std::size_t>(state.range(2)), batch = static_cast<std::size_t>(state.range(3));
+  const Data& rows = data(kind, 2 * n, width);
+  const auto device = Device::cpu({tier, 1});
+  const auto window = slid_window(*device, rows, 1);
+  const auto index = nearest::make_index(
+      *device, nearest::distinct_rows(static_cast<Rows>(rows.references).slice(n, 2 * n)));
+  Stream stream = device->stream();
+  const auto ask = [&](const nearest::Index& asked, std::size_t begin, std::span<float> out) {
+    static std::vector<std::byte> workspace;
+    workspace.resize(std::max(workspace.size(), asked.workspace_bytes(batch, k, nearest::Count::rows)));
+    nearest::distances(stream, asked, static_cast<Rows>(rows.queries).slice(begin, begin + batch), k,
+                       nearest::Count::rows, nearest::Summary::mean, {}, workspace, out);
+  };
+  std::vector<float> found(batch), expected(batch);
+  ask(*window, 0, found);
+  ask(*index, 0, expected);
+  if (found != expected) {
+    std::fprintf(stderr, "a window's answer is not that of an index\n");
+    std::exit(1);
+  }
+  std::size_t begin = 0;
+  for (auto _ : state) {
+    if (anew)
+      ask(*index, begin, found);
+    else
+      ask(*window, begin, found);
+    begin = (begin + batch) % 1024;
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * batch));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -126,6 +190,23 @@ int main(int argc, char** argv) {
           ->Args({100000, 32, 1000, 1024})
           ->Args({7000, 32, 700, 1024})
           ->Args({100000, 32, 10, 16})
+          ->Args({100000, 32, 10, 1})
+          ->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark(("slide/" + tier_name + "/mix").c_str(), slide, tier, "mix")
+        ->ArgNames({"n", "width", "batch"})
+        ->Args({7000, 32, 64})
+        ->Args({100000, 8, 1})
+        ->Args({100000, 32, 1})
+        ->Args({100000, 32, 64})
+        ->Unit(benchmark::kMicrosecond);
+    for (const bool anew : {false, true})
+      benchmark::RegisterBenchmark(((anew ? "anew/" : "window/") + tier_name + "/mix").c_str(),
+                                   search_in_window, tier, "mix", anew)
+          ->ArgNames({"n", "width", "k", "batch"})
+          ->Args({7000, 32, 10, 1024})
+          ->Args({100000, 8, 10, 1024})
+          ->Args({100000, 8, 10, 1})
+          ->Args({100000, 32, 10, 1024})
           ->Args({100000, 32, 10, 1})
           ->Unit(benchmark::kMillisecond);
     benchmark::RegisterBenchmark(("distances/" + tier_name + "/iso").c_str(), search, tier, "iso", true)
