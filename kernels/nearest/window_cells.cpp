@@ -117,15 +117,15 @@ IndexView WindowCells::view() const {
   view.spread = spread_.data();
   view.panels = panels_.data();
   view.bias = bias_.data();
-  view.extra = extra_.data();
+  view.extra_share = screen_extra_share(bound_);
   return view;
 }
 
 std::size_t WindowCells::bytes() const {
   std::size_t bytes = 0;
   const auto add = [&](const auto&... array) { ((bytes += array.size() * sizeof(*array.data())), ...); };
-  add(rows_, panels_, bias_, extra_, weight_, row_at_, cell_of_page_, link_of_page_, cells_, block_used_,
-      cell_begin_, cell_end_, centre_, block_low_, block_high_, block_spread_, boxes_, spread_, nodes_);
+  add(rows_, panels_, bias_, weight_, row_at_, cell_of_page_, link_of_page_, cells_, block_used_, cell_begin_,
+      cell_end_, centre_, block_low_, block_high_, block_spread_, boxes_, spread_, nodes_);
   return bytes + (free_pages_.capacity() + free_nodes_.capacity()) * sizeof(std::uint32_t);
 }
 
@@ -149,7 +149,6 @@ void WindowCells::reserve_pages(std::size_t pages) {
   if (screened()) {
     grow(device_, panels_, positions * width_);
     grow(device_, bias_, positions);
-    grow(device_, extra_, positions);
     cell_of_page_.resize(pages);
     link_of_page_.resize(pages);
     free_pages_.reserve(pages);
@@ -286,7 +285,6 @@ void WindowCells::put_panel(std::size_t cell, std::size_t position, double squar
   const float by = scale();
   for (std::size_t j = 0; j < width_; ++j) panel[j * panel_width_] = fma(by, row[j], -centre[j]);
   bias_.data()[position] = screen_bias(bound_, squared_norm);
-  extra_.data()[position] = screen_extra(bound_, squared_norm);
 }
 
 // ---- cells ----

@@ -132,7 +132,7 @@ class WindowCells {
 
   std::size_t pages_ = 0;                  ///< there is room for
   std::vector<std::uint32_t> free_pages_;  ///< the next one last
-  Array<float> rows_, panels_, bias_, extra_;
+  Array<float> rows_, panels_, bias_;
   Array<std::uint32_t> weight_, row_at_;
   std::vector<std::uint32_t> cell_of_page_, link_of_page_;
 

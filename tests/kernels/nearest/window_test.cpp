@@ -266,7 +266,7 @@ TEST(Window, StaysSmallAndExactAfterAMillionSlides) {
   for (CpuTier tier : available_cpu_tiers()) {
     const auto device = Device::cpu({tier, 1});
     const auto window = make_window(*device, width);
-    const std::size_t row_bytes = 4 * (width + width) + 28;
+    const std::size_t row_bytes = 4 * (width + width) + 24;
     const std::size_t bytes_max = 4 * (held + part + 2000) * row_bytes + 72 * (held + part);
     std::mt19937 random(3);
     std::vector<float> last;
