@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/arithmetic/scalar.hpp"
+#include "kernels/nearest/plan.hpp"
 
 namespace lanner::engine {
 
@@ -19,10 +20,45 @@ void check_training_rows(Rows rows) {
     throw std::invalid_argument("fitting needs at least one row and one feature");
 }
 
+namespace {
+
+void save_plan(const nearest::IndexPlan& plan, TensorWriter& writer) {
+  const auto add = [&](std::string_view name, const std::vector<std::size_t>& begins) {
+    const std::vector<std::uint32_t> values(begins.begin(), begins.end());
+    writer.add(name, {values.size()}, std::span(values));
+  };
+  writer.add("references.plan.order", {plan.cells.order.size()}, std::span(plan.cells.order));
+  add("references.plan.cells", plan.cells.begins);
+  add("references.plan.groups", plan.cells.groups);
+  const double counts[] = {plan.cells.rows_read, plan.left_over};
+  writer.add("references.plan.counts", {2}, std::span(counts));
+}
+
+// Models of earlier versions have none.
+std::shared_ptr<const nearest::IndexPlan> load_plan(const nearest::ReferenceSet& references,
+                                                    const TensorReader& reader) {
+  if (!reader.has("references.plan.order")) return nullptr;
+  auto plan = std::make_shared<nearest::IndexPlan>();
+  const std::vector<std::uint32_t> cells = reader.unsigned_integers("references.plan.cells");
+  const std::vector<std::uint32_t> groups = reader.unsigned_integers("references.plan.groups");
+  const std::vector<double> counts = reader.doubles("references.plan.counts");
+  require(counts.size() == 2, "references.plan.counts does not hold two numbers");
+  plan->cells.order = reader.unsigned_integers("references.plan.order");
+  plan->cells.begins.assign(cells.begin(), cells.end());
+  plan->cells.groups.assign(groups.begin(), groups.end());
+  plan->cells.rows_read = counts[0];
+  plan->left_over = counts[1];
+  require(nearest::fits(*plan, references), "references.plan is that of other references");
+  return plan;
+}
+
+}  // namespace
+
 void save_references(const nearest::ReferenceSet& references, TensorWriter& writer) {
   writer.add("references.values", {references.distinct(), references.width}, std::span(references.values));
   const std::vector<std::uint32_t> distinct_of_row = nearest::distinct_of_rows(references);
   writer.add("references.distinct_of_row", {distinct_of_row.size()}, std::span(distinct_of_row));
+  if (references.plan) save_plan(*references.plan, writer);
 }
 
 nearest::ReferenceSet load_references(const TensorReader& reader) {
@@ -59,6 +95,7 @@ nearest::ReferenceSet load_references(const TensorReader& reader) {
   std::vector<std::uint32_t> next(references.member_begin.begin(), references.member_begin.end() - 1);
   for (std::size_t i = 0; i < distinct_of_row.size(); ++i)
     references.members[next[distinct_of_row[i]]++] = static_cast<std::uint32_t>(i);
+  references.plan = load_plan(references, reader);
   return references;
 }
 

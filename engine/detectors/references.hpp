@@ -20,7 +20,8 @@ void require(bool holds, std::string_view otherwise);
 /// Throws std::invalid_argument where there is no row or no column: what every fit needs.
 void check_training_rows(Rows rows);
 
-/// Tensors references.values [distinct, width] and references.distinct_of_row [rows].
+/// Tensors references.values [distinct, width] and references.distinct_of_row [rows]; where it is planned,
+/// references.plan.order [distinct], .cells, .groups and .counts [2] (kernels/nearest/plan.hpp).
 void save_references(const nearest::ReferenceSet&, TensorWriter&);
 /// Throws InvalidModel unless the tensors are what save_references can have written: finite values, no
 /// distinct row twice, all of them used, in the order of their first occurrence.

@@ -146,8 +146,8 @@ class CpuNetwork final : public ResidentNetwork {
     stream.for_range(task.rows.count, grain(), piece);
   }
 
-  // Rows enough to be worth a thread's while (about 50 microseconds), in whole tiles.
-  std::size_t grain() const { return round_up(2'000'000 / operations_ + 1, forward_.shape.rows); }
+  // Rows enough to be worth waking a thread for (about 50 microseconds), in whole tiles.
+  std::size_t grain() const { return round_up(5'000'000 / operations_ + 1, forward_.shape.rows); }
 
   CpuTier tier_;
   std::size_t threads_;

@@ -40,17 +40,12 @@ double encode(const CodeGrid& grid, float scale, const float* row, std::int8_t* 
   return code_error(std::sqrt(squared), step);
 }
 
-bool codes_pay(const ReferenceSet& set, const Cells& cells, const CodeGrid& grid, float scale, CpuTier tier,
-               std::size_t k) {
-  if (set.width < 2 * code_features || set.width > code_width_max) return false;
-  const double width = static_cast<double>(set.width);
-  // Cycles: a row in a tile of floats less one in a tile of codes, for one query; a row to settle.
-  const double saved = width * (tier == CpuTier::avx512 ? 1.0 / 32 - 1.0 / 112 : 1.0 / 16 - 1.0 / 24);
-  const double settled = 0.6 * width + 60;
+double left_over_by_codes(const ReferenceSet& set, std::size_t k) {
+  if (set.width < 2 * code_features || set.width > code_width_max)
+    return std::numeric_limits<double>::infinity();
   constexpr std::size_t asked = 16;
-  // More are left over than lie within the limit, which is not known from the first row on.
-  constexpr double until_the_limit = 3, of_the_first_cell = 60;
-
+  const float scale = scale_for(set);
+  const CodeGrid grid = code_grid(set, scale);
   const std::size_t n = set.distinct(), queries = std::min(asked, n);
   std::vector<std::int8_t> codes(set.width);
   std::vector<double> distance(n), sorted;
@@ -71,8 +66,17 @@ bool codes_pay(const ReferenceSet& set, const Cells& cells, const CodeGrid& grid
     left_over += static_cast<double>(
         std::count_if(distance.begin(), distance.end(), [&](double d) { return d <= within; }));
   }
-  const double each = until_the_limit * left_over / static_cast<double>(queries) + of_the_first_cell;
-  return each * settled < cells.rows_read * saved;
+  return left_over / static_cast<double>(queries);
+}
+
+bool codes_pay(CpuTier tier, std::size_t width, double rows_read, double left_over) {
+  const auto features = static_cast<double>(width);
+  // Cycles: a row in a tile of floats less one in a tile of codes, for one query; a row to settle.
+  const double saved = features * (tier == CpuTier::avx512 ? 1.0 / 32 - 1.0 / 112 : 1.0 / 16 - 1.0 / 24);
+  const double settled = 0.6 * features + 60;
+  // More are left over than lie within the limit, which is not known from the first row on.
+  constexpr double until_the_limit = 3, of_the_first_cell = 60;
+  return (until_the_limit * left_over + of_the_first_cell) * settled < rows_read * saved;
 }
 
 bool has_code_products(CpuTier tier) {

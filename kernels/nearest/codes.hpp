@@ -101,9 +101,13 @@ CodeGrid code_grid(const ReferenceSet&, float scale);
 /// Writes a row's codes; returns a bound of its error.
 double encode(const CodeGrid&, float scale, const float* row, std::int8_t* codes);
 
-/// Whether it costs less to screen in codes, for searches of that k: by how many rows some queries would
-/// leave over.
-bool codes_pay(const ReferenceSet&, const Cells&, const CodeGrid&, float scale, CpuTier, std::size_t k);
+/// How many rows lie within the codes' errors of the k-th neighbour, for some of the rows as queries, on
+/// average; infinite where rows are too wide or too narrow for codes.
+double left_over_by_codes(const ReferenceSet&, std::size_t k);
+
+/// Whether it costs less to screen in codes, where a query would read so many rows, and so many would be left
+/// over.
+bool codes_pay(CpuTier, std::size_t width, double rows_read, double left_over);
 
 /// Whether this processor multiplies bytes as the tier's tiles do.
 bool has_code_products(CpuTier);

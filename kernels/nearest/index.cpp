@@ -11,6 +11,7 @@
 #include "kernels/arithmetic/scalar.hpp"
 #include "kernels/nearest/cells.hpp"
 #include "kernels/nearest/index_gpu.hpp"
+#include "kernels/nearest/plan.hpp"
 
 namespace lanner::nearest {
 namespace {
@@ -109,7 +110,9 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
   const std::size_t width = set.width, n = set.distinct();
   const std::size_t lanes = view_.panel_width = tier_ == CpuTier::avx512 ? 32 : 16;
   const std::size_t granule = lanes * panels_at_once;
-  const Cells parts = fitted_cells(set, granule);
+  const std::shared_ptr<const IndexPlan> plan = set.plan ? set.plan : plan_index(set, k);
+  if (!fits(*plan, set)) throw std::invalid_argument("nearest: the plan is that of another reference set");
+  const Cells& parts = plan->cells;
   const std::vector<std::span<const std::uint32_t>> placed = in_blocks(parts);
   const std::size_t cells = view_.cells = placed.size();
   fill(device, cell_begin_, cells + 1);
@@ -135,9 +138,9 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
   fill(device, block_spread_, blocks);
   fill(device, boxes_, blocks * width * 2 * block_cells);
   fill(device, spread_, blocks * block_cells);
-  const bool able = screen != Screen::floats && has_code_products(tier_);
-  const CodeGrid grid = able ? code_grid(set, scale) : CodeGrid();
-  const bool coded = screen == Screen::codes || (able && codes_pay(set, parts, grid, scale, tier_, k));
+  const bool coded = screen == Screen::codes || (screen != Screen::floats && has_code_products(tier_) &&
+                                                 codes_pay(tier_, width, parts.rows_read, plan->left_over));
+  const CodeGrid grid = coded ? code_grid(set, scale) : CodeGrid();
   constexpr float infinite = std::numeric_limits<float>::infinity();
   std::vector<std::int8_t> row_codes;
   if (coded) {

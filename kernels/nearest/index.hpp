@@ -26,6 +26,7 @@ namespace lanner::nearest {
 
 /// Cells are whole multiples of this many panels, so that a kernel may take up to so many at a time.
 inline constexpr std::size_t panels_at_once = 4;
+inline constexpr std::size_t cell_granule_max = 32 * panels_at_once;  ///< of any tier
 /// So many cells in a row make a block, which has a box of its own.
 inline constexpr std::size_t block_cells = 16;
 /// Rows are padded with zeros to a multiple of so many floats: for settling, and for centring queries.

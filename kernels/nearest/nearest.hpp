@@ -20,6 +20,8 @@
 
 namespace lanner::nearest {
 
+struct IndexPlan;  // kernels/nearest/plan.hpp
+
 /// The reference rows, each distinct row once: plain data. Two rows are the same when all their bits are,
 /// -0 counted as +0. Distinct rows stand in the order of their first occurrence.
 struct ReferenceSet {
@@ -28,6 +30,8 @@ struct ReferenceSet {
   std::vector<std::uint32_t> weight;   ///< [distinct]: how many original rows are this one; >= 1
   std::vector<std::uint32_t> members;  ///< original row indices, grouped by distinct row, ascending in each
   std::vector<std::uint32_t> member_begin;  ///< [distinct + 1]: where each group begins in `members`
+  /// How to lay it out for a CPU; without one, it is planned whenever an index is made.
+  std::shared_ptr<const IndexPlan> plan = {};
 
   std::size_t distinct() const { return weight.size(); }
   std::size_t rows() const { return members.size(); }

@@ -7,6 +7,7 @@
 #include "engine/detectors/local_outlier_factor/model.hpp"
 #include "engine/detectors/references.hpp"
 #include "kernels/density/reachability_formula.hpp"
+#include "kernels/nearest/plan.hpp"
 
 namespace lanner::engine::local_outlier_factor {
 namespace {
@@ -53,6 +54,7 @@ std::shared_ptr<const Fitted> fit(const FitRequest& request) {
   learned->references = nearest::distinct_rows(request.rows);
   const std::size_t others = std::max<std::size_t>(learned->references.distinct() - 1, 1);
   learned->k = std::min(static_cast<std::size_t>(request.settings.integer("k")), others);
+  learned->references.plan = nearest::plan_index(learned->references, learned->k);
   learn_densities(request.device, *learned, request.progress);
   if (request.progress) request.progress(1, "densities learned");
   return std::make_shared<Model>(std::move(learned));

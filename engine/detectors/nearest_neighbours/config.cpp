@@ -1,11 +1,13 @@
 // What can be set, and fitting: it keeps the rows and settles k.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "engine/detectors/nearest_neighbours/model.hpp"
 #include "engine/detectors/nearest_neighbours/nearest_neighbours.hpp"
 #include "engine/detectors/references.hpp"
+#include "kernels/nearest/plan.hpp"
 
 namespace lanner::engine::nearest_neighbours {
 namespace {
@@ -53,9 +55,11 @@ std::shared_ptr<const Fitted> fit(const FitRequest& request) {
   const auto summary =
       request.settings.is("distance", "mean") ? nearest::Summary::mean : nearest::Summary::kth;
   const std::size_t k = neighbours_of(request.settings, request.rows.count);
-  auto model = std::make_shared<Model>(nearest::distinct_rows(request.rows), k, summary);
-  if (request.progress) request.progress(1, "rows kept");
-  return model;
+  nearest::ReferenceSet references = nearest::distinct_rows(request.rows);
+  if (request.progress) request.progress(0.1, "rows kept");
+  references.plan = nearest::plan_index(references, k);
+  if (request.progress) request.progress(1, "searches planned");
+  return std::make_shared<Model>(std::move(references), k, summary);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/detectors/nearest_neighbours/model.hpp"
 #include "tests/engine/detectors/scoring.hpp"
 
 namespace lanner::engine {
@@ -68,6 +69,41 @@ TEST(NearestNeighbours, ADistanceSplitsByItsSquares) {
   const double far = std::sqrt(745.0);
   EXPECT_FLOAT_EQ(mean.values[0], static_cast<float>((5 * 9 / 25.0 + far * 729 / 745) / 2));
   EXPECT_FLOAT_EQ(mean.values[1], static_cast<float>((5 * 16 / 25.0 + far * 16 / 745) / 2));
+}
+
+TEST(NearestNeighbours, HowItIsSearchedIsKeptInTheModel) {
+  const Table training = normal_rows(3000, 9, 5), queries = normal_rows(50, 9, 6);
+  const auto model = fitted("nearest_neighbours", {{"k", "7"}}, training);
+  TensorWriter writer;
+  model->save(writer);
+  const TensorReader reader(writer.bytes());
+  EXPECT_EQ(reader.unsigned_integers("references.plan.order").size(), 3000u);
+  const auto loaded = nearest_neighbours::Model::load(reader);
+  TensorWriter again;
+  loaded->save(again);
+  EXPECT_EQ(writer.bytes(), again.bytes());
+  EXPECT_EQ(scores(*loaded, queries), scores(*model, queries));
+
+  // As earlier versions wrote it, and as none did.
+  const auto with = [&](const std::vector<std::uint32_t>& order) {
+    TensorWriter other;
+    for (const char* name :
+         {"references.distinct_of_row", "references.plan.cells", "references.plan.groups"}) {
+      const auto values = reader.unsigned_integers(name);
+      other.add(name, {values.size()}, std::span<const std::uint32_t>(values));
+    }
+    other.add("references.values", {3000, 9}, std::span<const float>(reader.floats("references.values")));
+    other.add("references.plan.counts", {2},
+              std::span<const double>(reader.doubles("references.plan.counts")));
+    other.add("k", {1}, std::span<const std::int64_t>(reader.integers("k")));
+    other.metadata("distance", "kth");
+    if (!order.empty()) other.add("references.plan.order", {order.size()}, std::span(order));
+    return TensorReader(other.bytes());
+  };
+  EXPECT_EQ(scores(*nearest_neighbours::Model::load(with({})), queries), scores(*model, queries));
+  std::vector<std::uint32_t> order = reader.unsigned_integers("references.plan.order");
+  order[5] = order[6];
+  EXPECT_THROW(nearest_neighbours::Model::load(with(order)), InvalidModel);
 }
 
 }  // namespace
