@@ -68,6 +68,8 @@ struct CodeTiles : Survivors<Tier> {
   static constexpr CodeRange range = CodeShape<Tier>::range;
   // Bounds in codes are loose beside the distances between near neighbours.
   static constexpr bool sure = true;
+  /// How far ahead of what they read tiles ask for more, of a cell or of the next one: in bytes.
+  static constexpr std::size_t codes_ahead = 8192;
 
   void prepare(std::size_t query) const {
     const IndexView& index = job.index;
@@ -200,10 +202,12 @@ struct CodeTiles : Survivors<Tier> {
         for (std::size_t g = 0; g < some; ++g) {
           Word reference[columns];
 #pragma GCC unroll 16
-          for (int c = 0; c < columns; ++c)
-            __builtin_memcpy(&reference[c].v,
-                             r + (c / registers) * panel_bytes + (c % registers) * lanes * code_features,
-                             sizeof reference[c].v);
+          for (int c = 0; c < columns; ++c) {
+            const std::int8_t* const at =
+                r + (c / registers) * panel_bytes + (c % registers) * lanes * code_features;
+            __builtin_memcpy(&reference[c].v, at, sizeof reference[c].v);
+            __builtin_prefetch(at + codes_ahead, 0, 2);
+          }
 #pragma GCC unroll 16
           for (int h = 0; h < height; ++h) {
             std::int32_t four;

@@ -1,9 +1,6 @@
 // The float32 screen of a cell's rows: tiles of queries against panels of references. screen.hpp has its
 // bound. Rules as in search_survivors.hpp.
 #pragma once
-#ifndef PFD
-#define PFD 2048
-#endif
 
 #include "kernels/nearest/search_survivors.hpp"
 
@@ -23,6 +20,8 @@ struct FloatTiles : Survivors<Tier> {
   using typename Base::Word;
 
   static constexpr bool sure = false;  ///< of Survivors::make_room
+  /// How far ahead of what they read tiles ask for more, of a cell or of the next one: in floats.
+  static constexpr std::size_t panels_ahead = 2048, bias_ahead = 256;
 
   /// What the tiles need of a query, once its copy and its state are there.
   LANNER_INLINE void prepare(std::size_t) const {}
@@ -75,7 +74,7 @@ struct FloatTiles : Survivors<Tier> {
 #pragma GCC unroll 16
       for (int c = 0; c < columns; ++c) {
         const Float start = Float::load(bias + c * lanes);
-        __builtin_prefetch(bias + c * lanes + 256, 0, 2);
+        __builtin_prefetch(bias + c * lanes + bias_ahead, 0, 2);
 #pragma GCC unroll 16
         for (int h = 0; h < height; ++h) sum[h][c] = start;
       }
@@ -86,9 +85,9 @@ struct FloatTiles : Survivors<Tier> {
           Float reference[columns];
 #pragma GCC unroll 16
           for (int c = 0; c < columns; ++c) {
-            reference[c] = Float::load(r + (c / registers) * width * panel_width + (c % registers) * lanes);
-            __builtin_prefetch(r + (c / registers) * width * panel_width + (c % registers) * lanes + PFD, 0,
-                               2);
+            const float* const at = r + (c / registers) * width * panel_width + (c % registers) * lanes;
+            reference[c] = Float::load(at);
+            __builtin_prefetch(at + panels_ahead, 0, 2);
           }
 #pragma GCC unroll 16
           for (int h = 0; h < height; ++h) {
