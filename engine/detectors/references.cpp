@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -37,7 +38,11 @@ void save_plan(const nearest::IndexPlan& plan, TensorWriter& writer) {
 // Models of earlier versions have none.
 std::shared_ptr<const nearest::IndexPlan> load_plan(const nearest::ReferenceSet& references,
                                                     const TensorReader& reader) {
-  if (!reader.has("references.plan.order")) return nullptr;
+  constexpr std::string_view parts[] = {"references.plan.order", "references.plan.cells",
+                                        "references.plan.groups", "references.plan.counts"};
+  if (std::none_of(std::begin(parts), std::end(parts),
+                   [&](std::string_view part) { return reader.has(part); }))
+    return nullptr;
   auto plan = std::make_shared<nearest::IndexPlan>();
   const std::vector<std::uint32_t> cells = reader.unsigned_integers("references.plan.cells");
   const std::vector<std::uint32_t> groups = reader.unsigned_integers("references.plan.groups");

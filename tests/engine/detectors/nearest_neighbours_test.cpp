@@ -85,23 +85,28 @@ TEST(NearestNeighbours, HowItIsSearchedIsKeptInTheModel) {
   EXPECT_EQ(scores(*loaded, queries), scores(*model, queries));
 
   // As earlier versions wrote it, and as none did.
-  const auto with = [&](const std::vector<std::uint32_t>& order) {
+  const auto with = [&](std::vector<std::uint32_t> order) {
     TensorWriter other;
-    for (const char* name :
-         {"references.distinct_of_row", "references.plan.cells", "references.plan.groups"}) {
+    const auto copy = [&](const char* name) {
       const auto values = reader.unsigned_integers(name);
       other.add(name, {values.size()}, std::span<const std::uint32_t>(values));
-    }
+    };
+    copy("references.distinct_of_row");
     other.add("references.values", {3000, 9}, std::span<const float>(reader.floats("references.values")));
-    other.add("references.plan.counts", {2},
-              std::span<const double>(reader.doubles("references.plan.counts")));
     other.add("k", {1}, std::span<const std::int64_t>(reader.integers("k")));
     other.metadata("distance", "kth");
-    if (!order.empty()) other.add("references.plan.order", {order.size()}, std::span(order));
+    if (!order.empty()) {
+      copy("references.plan.cells");
+      copy("references.plan.groups");
+      other.add("references.plan.counts", {2},
+                std::span<const double>(reader.doubles("references.plan.counts")));
+      other.add("references.plan.order", {order.size()}, std::span<const std::uint32_t>(order));
+    }
     return TensorReader(other.bytes());
   };
   EXPECT_EQ(scores(*nearest_neighbours::Model::load(with({})), queries), scores(*model, queries));
   std::vector<std::uint32_t> order = reader.unsigned_integers("references.plan.order");
+  EXPECT_EQ(scores(*nearest_neighbours::Model::load(with(order)), queries), scores(*model, queries));
   order[5] = order[6];
   EXPECT_THROW(nearest_neighbours::Model::load(with(order)), InvalidModel);
 }
