@@ -209,10 +209,15 @@ struct HistogramKernel {
 
   /// A row for every lane.
   struct FullLanes {
+    static constexpr std::size_t rows_ahead = 64;
     const Rows& rows;
     LANNER_INLINE explicit FullLanes(const Rows& given) : rows(given) {}
     LANNER_INLINE void load(int set, std::size_t j, std::size_t count, F (&columns)[group]) const {
       const std::size_t row = static_cast<std::size_t>(set) * F::width;
+      // Many rows at a time are no stream that the hardware would follow.
+      if (j % 16 == 0)
+        for (std::size_t r = 0; r < F::width; ++r)
+          __builtin_prefetch(rows.data + (rows_ahead + row + r) * rows.stride + j);
       simd::load_columns<Tier>(rows.data + row * rows.stride + j, rows.stride, count, columns);
     }
   };
