@@ -12,7 +12,14 @@
 namespace lanner::nearest {
 
 inline constexpr std::size_t cell_rows_max = 256;
-inline constexpr std::size_t group_rows_max = 16 * cell_rows_max;
+/// So many cells in a row make a block, which has a box of its own.
+inline constexpr std::size_t block_cells = 16;
+inline constexpr std::size_t group_rows_max = block_cells * cell_rows_max;
+
+/// The least multiple of `to` that is not below n.
+constexpr std::size_t padded(std::size_t n, std::size_t to) {
+  return (n + to - 1) / to * to;
+}
 
 /// Throws std::invalid_argument for an empty set, one whose parts don't fit together, or values that are not
 /// finite.
@@ -24,8 +31,9 @@ float scale_for(const ReferenceSet&);
 struct Cells {
   std::vector<std::uint32_t> order;  ///< [distinct]: rows, cell after cell
   std::vector<std::size_t> begins;   ///< [cells]: where in `order` each begins
-  std::vector<std::size_t> groups;   ///< [groups]: the first cell of each group of neighbours, at most 16
-  double rows_read = 0;              ///< fitted_cells alone: by a query of average luck, boxes among them
+  std::vector<std::size_t>
+      groups;            ///< [groups]: the first cell of each group of neighbours: block_cells at most
+  double rows_read = 0;  ///< fitted_cells alone: by a query of average luck, boxes among them
 
   std::size_t count() const { return begins.size(); }
   std::span<const std::uint32_t> rows(std::size_t cell) const {

@@ -21,7 +21,6 @@
 
 namespace lanner::nearest {
 
-struct Cells;
 struct ReferenceSet;
 
 inline constexpr std::size_t code_features = 4;      ///< that one instruction multiplies and adds

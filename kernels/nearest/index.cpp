@@ -16,10 +16,6 @@
 namespace lanner::nearest {
 namespace {
 
-std::size_t padded(std::size_t n, std::size_t to) {
-  return (n + to - 1) / to * to;
-}
-
 template <class T>
 void fill(Device& device, Array<T>& array, std::size_t n) {
   array = device.array<T>(n);
@@ -111,7 +107,8 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
   const std::size_t lanes = view_.panel_width = tier_ == CpuTier::avx512 ? 32 : 16;
   const std::size_t granule = lanes * panels_at_once;
   const std::shared_ptr<const IndexPlan> plan = set.plan ? set.plan : plan_index(set, k);
-  if (!fits(*plan, set)) throw std::invalid_argument("nearest: the plan is that of another reference set");
+  if (set.plan && !fits(*plan, set))
+    throw std::invalid_argument("nearest: the plan is that of another reference set");
   const Cells& parts = plan->cells;
   const std::vector<std::span<const std::uint32_t>> placed = in_blocks(parts);
   const std::size_t cells = view_.cells = placed.size();

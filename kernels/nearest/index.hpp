@@ -18,6 +18,7 @@
 #include <span>
 
 #include "kernels/device/device.hpp"
+#include "kernels/nearest/cells.hpp"
 #include "kernels/nearest/codes.hpp"
 #include "kernels/nearest/nearest.hpp"
 #include "kernels/nearest/screen.hpp"
@@ -27,8 +28,6 @@ namespace lanner::nearest {
 /// Cells are whole multiples of this many panels, so that a kernel may take up to so many at a time.
 inline constexpr std::size_t panels_at_once = 4;
 inline constexpr std::size_t cell_granule_max = 32 * panels_at_once;  ///< of any tier
-/// So many cells in a row make a block, which has a box of its own.
-inline constexpr std::size_t block_cells = 16;
 /// Rows are padded with zeros to a multiple of so many floats: for settling, and for centring queries.
 inline constexpr std::size_t row_padding = 4;
 inline constexpr std::size_t centre_padding = 16;

@@ -14,9 +14,6 @@ namespace {
 
 static_assert(cell_rows == cell_rows_max);
 
-std::size_t padded(std::size_t n, std::size_t to) {
-  return (n + to - 1) / to * to;
-}
 std::size_t cells_of(const ReferenceSet& set) {
   return padded(set.distinct(), cell_rows) / cell_rows;
 }

@@ -1,6 +1,5 @@
 #include "kernels/nearest/plan.hpp"
 
-#include <cmath>
 #include <vector>
 
 #include "kernels/nearest/codes.hpp"

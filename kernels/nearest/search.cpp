@@ -12,10 +12,6 @@ namespace {
 constexpr std::size_t group_max = 1024;
 constexpr std::size_t group_bytes = std::size_t{8} << 20;
 
-std::size_t padded(std::size_t n, std::size_t to) {
-  return (n + to - 1) / to * to;
-}
-
 std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::byte* memory,
                   Scratch& scratch) {
   Carver carver(memory);

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "kernels/device/gpu.hpp"
+#include "kernels/nearest/cells.hpp"
 
 namespace lanner::nearest {
 namespace {
@@ -12,10 +13,6 @@ namespace {
 constexpr std::size_t group_max = 16384;
 constexpr std::size_t group_bytes = std::size_t{256} << 20;
 constexpr std::size_t pending_min = 512;  ///< entries beyond the kept ones; at least two cells
-
-std::size_t padded(std::size_t n, std::size_t to) {
-  return (n + to - 1) / to * to;
-}
 
 struct Plan {
   std::size_t group = 0;

@@ -34,10 +34,6 @@ constexpr std::uint32_t left_min = 16;
 /// There is room for so many more before a row is added; what would take more waits for the next one.
 constexpr std::size_t pages_free = 8, blocks_free = 8;
 
-std::size_t padded(std::size_t n, std::size_t to) {
-  return (n + to - 1) / to * to;
-}
-
 template <class T>
 void grow(Device& device, Array<T>& array, std::size_t n) {
   if (n <= array.size()) return;
