@@ -5,6 +5,7 @@
 // With --latency instead: how long a batch is on its way, at a share of the rate that the host can keep up.
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -115,9 +116,11 @@ int free_port() {
   return ntohs(address.sin_port);
 }
 
-// The same sockets, frames and bytes as the host, and nothing in between.
+// The same sockets, frames and bytes as the host, its way with memory for messages, and nothing in between.
 void relay(const std::string& in, const std::string& out, std::size_t rows,
            const std::string& scores_header) {
+  mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  mallopt(M_TRIM_THRESHOLD, 128 << 20);
   zmq::context_t context;
   zmq::socket_t pull(context, zmq::socket_type::pull), pub(context, zmq::socket_type::pub);
   pull.bind(in);

@@ -17,8 +17,9 @@ class ZeromqSource final : public Source {
   bool receive(Message&) override;
   Replied reply(std::string_view peer, std::string_view json) override;
 
-  /// To wait on.
-  void* handle() { return socket_.handle(); }
+  /// To wait on: readable once there may be a message after receive() has found none, with no call in
+  /// between.
+  int descriptor() const { return socket_.get(zmq::sockopt::fd); }
   /// With the port that was chosen where the config said "*" or 0.
   std::string endpoint() const { return socket_.get(zmq::sockopt::last_endpoint); }
 

@@ -75,12 +75,18 @@ void Gpu::drop_what_has_ended() {
   });
 }
 
-CostModel::Cost& CostModel::of(std::size_t rows) {
-  return costs_[std::min<std::size_t>(std::bit_width(rows), costs_.size() - 1)];
+std::size_t CostModel::place(std::size_t rows) {
+  return std::min<std::size_t>(std::bit_width(rows), std::tuple_size_v<decltype(costs_)> - 1);
+}
+
+std::optional<double> CostModel::expected_ns(Where where, std::size_t rows) const {
+  const double ns_a_row = costs_[place(rows)].ns_a_row[static_cast<std::size_t>(where)];
+  if (ns_a_row == 0) return std::nullopt;
+  return ns_a_row * static_cast<double>(rows);
 }
 
 CostModel::Where CostModel::choose(std::size_t rows) {
-  Cost& cost = of(rows);
+  Cost& cost = costs_[place(rows)];
   for (const Where where : {Where::cpu, Where::gpu})
     if (cost.ns_a_row[static_cast<std::size_t>(where)] == 0) return where;
   const Where faster = cost.ns_a_row[1] < cost.ns_a_row[0] ? Where::gpu : Where::cpu;
@@ -90,10 +96,11 @@ CostModel::Where CostModel::choose(std::size_t rows) {
 }
 
 void CostModel::learn(Where where, std::size_t rows, std::int64_t ns) {
-  double& known = of(rows).ns_a_row[static_cast<std::size_t>(where)];
+  double& known = costs_[place(rows)].ns_a_row[static_cast<std::size_t>(where)];
   const double seen =
       std::max(static_cast<double>(ns), 1.0) / static_cast<double>(std::max<std::size_t>(rows, 1));
-  known = known == 0 ? seen : known + (seen - known) / 8;
+  // A thread that had to wait for its core once says little about the next time.
+  known = known == 0 ? seen : known + (std::min(seen, 2 * known) - known) / 8;
 }
 
 }  // namespace lanner::host

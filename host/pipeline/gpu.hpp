@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -67,13 +68,15 @@ class Gpu {
 
 using Gpus = std::vector<std::shared_ptr<Gpu>>;
 
-/// Where a batch is scored soonest, by what batches of its size took before: CPU or GPU. Sizes count by their
-/// power of two. What hasn't been tried is tried; the slower of the two is tried again now and then, since a
+/// What slots took to be scored, and where one is scored soonest: CPU or GPU. Sizes count by their power of
+/// two. What hasn't been tried is tried; the slower of the two is tried again now and then, since a
 /// machine's load changes. The scores are the same either way.
 class CostModel {
  public:
   enum class Where { cpu, gpu };
   Where choose(std::size_t rows);
+  /// Nothing where none of that size has been scored there.
+  std::optional<double> expected_ns(Where, std::size_t rows) const;
   void learn(Where, std::size_t rows, std::int64_t ns);
 
  private:
@@ -82,7 +85,7 @@ class CostModel {
     std::uint32_t since_tried = 0;
   };
   static constexpr std::uint32_t tried_again_after = 256;
-  Cost& of(std::size_t rows);
+  static std::size_t place(std::size_t rows);
   std::array<Cost, 32> costs_;
 };
 

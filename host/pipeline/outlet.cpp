@@ -206,6 +206,7 @@ void Outlet::fail(std::string_view reason) {
 }
 
 void Outlet::publish_status(std::string_view json) {
+  for (Publisher* publisher : publishers_) publisher->tend();
   const std::array frames{bytes_of(json)};
   send("status", frames);
 }

@@ -37,6 +37,7 @@ class Outlet {
   std::span<Batch* const> commit();
   void committed() { group_.clear(); }
 
+  /// Once a second.
   void publish_status(std::string_view json);
   /// Syncs what nobody waits for: lossy batches, about once a second.
   void sync_idle();

@@ -15,7 +15,7 @@ constexpr std::chrono::microseconds gpu_asked_again{20};
 // ingest -> decode
 bool Pipeline::take_in(std::uint32_t source) {
   if (!has_room() || !ports_.sources[source]->receive(message_)) return false;
-  const std::int64_t begun = clock_.steady_ns();
+  const std::int64_t begun = clock_.steady_ns() - light_work_ns_;
   const auto [batch, scored] = intake_.take(source, message_, *in_use_);
   if (batch && scored) {
     remember(*batch);
@@ -23,9 +23,9 @@ bool Pipeline::take_in(std::uint32_t source) {
     move_on();
   } else if (batch) {
     learn(*batch);
-    finish(*batch);
+    finish_at_once(*batch);
   }
-  counters_.intake.add(clock_.steady_ns() - begun);
+  counters_.intake.add(clock_.steady_ns() - light_work_ns_ - begun);
   return true;
 }
 
@@ -34,7 +34,7 @@ void Pipeline::move_on() {
   const std::int64_t now = clock_.steady_ns();
   if (Batch* batch = stage_.advance(now)) {
     intake_.staged(*batch, stage_.refusals());
-    if (batch->done(1)) finish(*batch);
+    if (batch->done(1)) finish_at_once(*batch);
   }
   stage_.close_expired(now);
   if (!pool_.available()) stage_.close_all();
@@ -46,34 +46,77 @@ void Pipeline::move_on() {
 
 // -> score -> decide -> explain
 bool Pipeline::score(std::chrono::nanoseconds wait) {
-  Slot* slot;
-  if (!scoring_.under_way()) {
-    if (!to_score_.pop(slot, wait)) return false;
-    scoring_.begin(*slot);
+  if (!slots_under_way_ && !to_score_.wait(wait)) return false;
+  Slot* finished;
+  {
+    std::lock_guard lock(scoring_mutex_);
+    for (Slot* slot; scoring_.has_room() && to_score_.try_pop(slot);) scoring_.begin(*slot);
+    finished = scoring_.finish();
+    slots_under_way_ = scoring_.under_way();
   }
-  while (scoring_.has_room() && to_score_.try_pop(slot)) scoring_.begin(*slot);
-  slot = scoring_.finish();
-  if (!slot) {
+  if (finished) {
+    finish_scored(*finished, &Pipeline::finish);
+  } else {
     std::this_thread::sleep_for(gpu_asked_again);
-    return true;
   }
-  for (const Slot::Segment& segment : slot->segments)
-    if (segment.batch->done(segment.count)) finish(*segment.batch);
-  slot->route.reset();
-  free_slots_.push(slot);
+  return true;
+}
+
+void Pipeline::finish_scored(Slot& slot, void (Pipeline::*finish)(Batch&)) {
+  for (const Slot::Segment& segment : slot.segments)
+    if (segment.batch->done(segment.count)) (this->*finish)(*segment.batch);
+  slot.route.reset();
+  free_slots_.push(&slot);
   ports_.room();
+}
+
+void Pipeline::filled(Slot& slot) {
+  if (!score_at_once(slot)) to_score_.push(&slot);
+}
+
+// Only where nothing is before it: the order of decisions is that of intake.
+bool Pipeline::score_at_once(Slot& slot) {
+  if (!does_light_work_ || !ports_.gpus.empty()) return false;
+  {
+    std::unique_lock lock(scoring_mutex_, std::try_to_lock);
+    if (!lock || to_score_.size() > 0) return false;
+    const auto expected_ns = slot.route->costs->expected_ns(CostModel::Where::cpu, slot.count);
+    if (!expected_ns || *expected_ns > worth_a_thread_ns) return false;
+    const std::int64_t begun = clock_.steady_ns();
+    scoring_.begin(slot);
+    scoring_.finish();
+    light_work_ns_ += clock_.steady_ns() - begun;
+  }
+  finish_scored(slot, &Pipeline::finish_at_once);
   return true;
 }
 
 // -> publish -> alert -> store -> sync
 bool Pipeline::put_out(std::chrono::nanoseconds wait) {
-  Batch* batch;
-  const bool some = finished_.pop(batch, wait);
-  if (some) {
-    do outlet_.add(*batch);
-    while (finished_.try_pop(batch));
-    outlet_.publish_ready();
-  }
+  const bool some = finished_.wait(wait);
+  std::lock_guard lock(outlet_mutex_);
+  for (Batch* batch; finished_.try_pop(batch);) outlet_.add(*batch);
+  put_out_added();
+  return some;
+}
+
+void Pipeline::finish_at_once(Batch& batch) {
+  if (!put_out_at_once(batch)) finish(batch);
+}
+
+bool Pipeline::put_out_at_once(Batch& batch) {
+  if (!does_light_work_ || ports_.open_results) return false;
+  std::unique_lock lock(outlet_mutex_, std::try_to_lock);
+  if (!lock) return false;
+  const std::int64_t begun = clock_.steady_ns();
+  outlet_.add(batch);
+  put_out_added();
+  light_work_ns_ += clock_.steady_ns() - begun;
+  return true;
+}
+
+void Pipeline::put_out_added() {
+  outlet_.publish_ready();
   const std::span<Batch* const> durable = outlet_.commit();
   const bool awaited =
       std::any_of(durable.begin(), durable.end(), [](const Batch* done) { return done->acked; });
@@ -82,7 +125,11 @@ bool Pipeline::put_out(std::chrono::nanoseconds wait) {
   outlet_.sync_idle();
   if (awaited) ports_.answers();
   ports_.room();
-  return some;
+}
+
+void Pipeline::publish_status(std::string_view json) {
+  std::lock_guard lock(outlet_mutex_);
+  outlet_.publish_status(json);
 }
 
 // -> acknowledge
@@ -111,10 +158,6 @@ void Pipeline::remember(const Batch& batch) {
     ports_.refit(batch.route->stream, refitting, lane.scorer->model_pointer());
 }
 
-void Pipeline::finish(Batch& batch) {
-  finished_.push(&batch);
-}
-
 Pipeline::Pipeline(const DeviceConfig& config, Ports ports, Routes routes, Counters& counters)
     : ports_(std::move(ports)),
       clock_(ports_.clock),
@@ -128,7 +171,8 @@ Pipeline::Pipeline(const DeviceConfig& config, Ports ports, Routes routes, Count
       results_(ports_.open_results ? ports_.open_results() : nullptr),
       pool_(batch_count, in_flight_bytes_max(ports_.sources)),
       intake_(clock_, ports_.sources, results_ ? results_->settled() : Settled{}, pool_, counters_),
-      stage_(ports_.device, ports_.gpus, stage_options(config), counters_, to_score_, free_slots_),
+      stage_(ports_.device, ports_.gpus, stage_options(config), counters_,
+             [this](Slot& slot) { filled(slot); }, free_slots_),
       scoring_(clock_, ports_.device, ports_.gpus, scoring_options(config), counters_),
       outlet_(clock_, ports_.publishers, std::move(results_), ports_.open_results, batch_count, counters_) {
   for (const auto& [name, route] : *routes_) stage_.make_room(*route);

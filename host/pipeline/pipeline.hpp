@@ -52,6 +52,9 @@ class Pipeline {
   Pipeline(const DeviceConfig&, Ports, Routes, Counters&);
 
   // The intake thread's steps.
+  /// From now on, whether this thread also scores what is scored sooner than another thread wakes, and
+  /// publishes what nobody stores. At first it doesn't.
+  void do_light_work(bool does) { does_light_work_ = does; }
   /// Takes one message from a source as far as it gets. false: there is none, or no room for one.
   bool take_in(std::uint32_t source);
   /// Goes on with a batch that is waiting for a slot; hands on slots that have waited long enough; takes over
@@ -76,7 +79,11 @@ class Pipeline {
   bool score(std::chrono::nanoseconds wait);
   // The outlet thread's step. false: nothing was finished within that time.
   bool put_out(std::chrono::nanoseconds wait);
-  Outlet& outlet() { return outlet_; }
+  void publish_status(std::string_view json);
+  /// What was put out can't be stored.
+  bool failing() const { return outlet_.failing(); }
+  /// After the last step of all: what is stored is synced and its files are closed. false: it could not be.
+  bool close_outlet() { return outlet_.close(); }
 
   // From any thread.
   /// The next snapshot, taken over between two batches.
@@ -93,12 +100,20 @@ class Pipeline {
 
   void learn(Batch&);
   void remember(const Batch&);
-  void finish(Batch&);
+  void filled(Slot&);
+  bool score_at_once(Slot&);
+  bool put_out_at_once(Batch&);
+  void finish_scored(Slot&, void (Pipeline::*finish)(Batch&));
+  void finish(Batch& batch) { finished_.push(&batch); }
+  void finish_at_once(Batch&);
+  void put_out_added();
   static std::uint64_t in_flight_bytes_max(std::span<Source* const>);
   static Stage::Options stage_options(const DeviceConfig&);
   static Scoring::Options scoring_options(const DeviceConfig&);
 
   static constexpr std::size_t batch_count = 1024;
+  /// What takes less isn't worth waking a thread for, which costs tens of microseconds and arrives later.
+  static constexpr double worth_a_thread_ns = 250e3;
 
   Ports ports_;
   const Clock& clock_;
@@ -113,8 +128,13 @@ class Pipeline {
   BatchPool pool_;
   Intake intake_;
   Stage stage_;
+  // Each is a thread's own but for light work, so nobody waits long for either.
+  std::mutex scoring_mutex_, outlet_mutex_;
   Scoring scoring_;
+  bool slots_under_way_ = false;  ///< the scoring thread's: a GPU has some
   Outlet outlet_;
+  bool does_light_work_ = false;   ///< the intake thread's, as the next
+  std::int64_t light_work_ns_ = 0;  ///< how much that came to
   Message message_;
 };
 

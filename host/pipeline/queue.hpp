@@ -37,8 +37,9 @@ class Queue {
     return take(item);
   }
 
-  /// Waits for something to take, until `wait` is over (below 0: without end) or the queue is closed.
-  bool pop(T& item, std::chrono::nanoseconds wait) {
+  /// Waits for something to take, until `wait` is over (below 0: without end) or the queue is closed. Whether
+  /// there is something; it stays in the queue.
+  bool wait(std::chrono::nanoseconds wait) {
     std::unique_lock lock(mutex_);
     waiting_ = true;
     const auto something = [&] { return count_ > 0 || closed_; };
@@ -48,7 +49,7 @@ class Queue {
       ready_.wait_for(lock, wait, something);
     }
     waiting_ = false;
-    return take(item);
+    return count_ > 0;
   }
 
   /// Those who wait wake up; what is in it can still be taken.

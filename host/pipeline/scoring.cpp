@@ -125,18 +125,19 @@ Slot* Scoring::finish() {
   Slot& slot = *work.slot;
   const std::int64_t now = clock_.steady_ns();
   const std::int64_t begun = std::max(work.begun_ns, last_finished_ns_);
-  if (work.gpu) {
-    slot.route->costs->learn(CostModel::Where::gpu, slot.count, now - begun);
+  const bool on_gpu = work.gpu != nullptr;
+  if (on_gpu) {
     counters_.slots_scored_on_gpu.add();
     leave(work);
   } else {
     score_on_cpu(slot);
-    if (!gpus_.empty() && !was_on_gpu)
-      slot.route->costs->learn(CostModel::Where::cpu, slot.count, clock_.steady_ns() - now);
   }
   decide(slot);
   watch_series(slot);
   last_finished_ns_ = clock_.steady_ns();
+  if (on_gpu) slot.route->costs->learn(CostModel::Where::gpu, slot.count, last_finished_ns_ - begun);
+  // What a GPU didn't do in the end says nothing about either.
+  else if (!was_on_gpu) slot.route->costs->learn(CostModel::Where::cpu, slot.count, last_finished_ns_ - now);
   counters_.slots_scored.add();
   counters_.score.add(last_finished_ns_ - begun);
   spare_.push_back(std::move(work.trips));

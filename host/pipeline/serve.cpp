@@ -16,6 +16,7 @@
 
 #include <fmt/format.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -46,6 +47,10 @@ constexpr std::int64_t last_reads_ns = second_ns / 2;
 constexpr std::int64_t drain_ns = 7 * second_ns;
 // Messages taken from one socket before the others have their turn.
 constexpr int turn = 16;
+// With a core for every thread of the pipeline and for ZeroMQ's, light work is passed on all the same while
+// intake hasn't slept for so long.
+constexpr std::size_t cores_for_all = 4;
+constexpr std::int64_t keeps_up_ns = 2'000'000;
 
 std::vector<std::string> texts(const std::vector<ConfigError>& faults) {
   std::vector<std::string> lines;
@@ -84,6 +89,7 @@ class Host {
   ServeOptions options_;
   const Clock& clock_ = system_clock();
   std::int64_t started_ns_ = clock_.steady_ns();
+  const bool few_cores_ = usable_cores().size() < cores_for_all;
   Counters counters_;
   StreamCounterTable streams_;
   Conditions conditions_;
@@ -93,7 +99,7 @@ class Host {
   std::vector<std::unique_ptr<ZeromqSource>> sources_;
   std::vector<std::unique_ptr<ZeromqPublisher>> publishers_;
   std::unique_ptr<Pipeline> pipeline_;
-  std::vector<zmq::pollitem_t> poll_items_;
+  std::vector<pollfd> poll_items_;
   std::mutex control_;        ///< one change of routes at a time
   bool first_start_ = false;  ///< with this results directory
   std::atomic<bool> ready_{false}, stopping_{false}, failed_{false}, drained_{false}, restart_{false};
@@ -266,13 +272,14 @@ ApiServer::Pages Host::pages() {
            }}};
 }
 
-// What waits is announced on the wake; a look after arming it can't miss what came before.
+// What waits is announced on the wake; a look after arming it can't miss what came before. Every source has
+// just said that it has nothing, so that its descriptor becomes readable with the next message.
 void Host::sleep_until_something(bool answers_wait) {
   const bool room = pipeline_->has_room();
   poll_items_.clear();
-  poll_items_.push_back({nullptr, wake_.descriptor(), ZMQ_POLLIN, 0});
+  poll_items_.push_back({wake_.descriptor(), POLLIN, 0});
   if (room)
-    for (const auto& source : sources_) poll_items_.push_back({source->handle(), 0, ZMQ_POLLIN, 0});
+    for (const auto& source : sources_) poll_items_.push_back({source->descriptor(), POLLIN, 0});
   const bool slots_matter = !room || stopping_ || pipeline_->has_open();
   wake_.arm(Wake::answers | (slots_matter ? std::uint32_t{Wake::room} : 0u));
   pipeline_->hand_on();
@@ -282,15 +289,16 @@ void Host::sleep_until_something(bool answers_wait) {
     if (expiry != std::numeric_limits<std::int64_t>::max())
       wait_ms =
           std::min(wait_ms, std::max<std::int64_t>(0, (expiry - clock_.steady_ns() + 999'999) / 1'000'000));
-    zmq::poll(poll_items_, std::chrono::milliseconds(wait_ms));
+    poll(poll_items_.data(), poll_items_.size(), static_cast<int>(wait_ms));
   }
   wake_.disarm();
 }
 
 void Host::intake() {
-  std::int64_t stop_reading_ns = 0, give_up_ns = 0;
+  std::int64_t stop_reading_ns = 0, give_up_ns = 0, slept_ns = clock_.steady_ns();
   bool reading = true;
   while (true) {
+    pipeline_->do_light_work(few_cores_ || clock_.steady_ns() - slept_ns < keeps_up_ns);
     const bool answers_wait = !pipeline_->settle();
     pipeline_->move_on();
     bool took = false;
@@ -310,7 +318,10 @@ void Host::intake() {
         break;
       }
     }
-    if (!took) sleep_until_something(answers_wait);
+    if (!took) {
+      sleep_until_something(answers_wait);
+      slept_ns = clock_.steady_ns();
+    }
   }
   pipeline_->settle();
   drained_ = true;
@@ -332,9 +343,8 @@ void Host::outlet() {
     const std::int64_t now = clock_.steady_ns();
     if (now >= next_status_ns) {
       next_status_ns = now + second_ns;
-      for (const auto& publisher : publishers_) publisher->take_subscriptions();
       if (!publishers_.empty())
-        pipeline_->outlet().publish_status(status_json(standing(), counters_, *pipeline_->routes()));
+        pipeline_->publish_status(status_json(standing(), counters_, *pipeline_->routes()));
     }
     const bool some =
         pipeline_->put_out(std::chrono::nanoseconds(std::max<std::int64_t>(0, next_status_ns - now)));
@@ -344,14 +354,14 @@ void Host::outlet() {
       restart_ = true;
       kill(getpid(), SIGTERM);
     }
-    if (pipeline_->outlet().failing()) {
+    if (pipeline_->failing()) {
       conditions_.set("results", "results can't be written");
       if (!some) std::this_thread::sleep_for(50ms);
     } else {
       conditions_.clear("results");
     }
   }
-  if (!pipeline_->outlet().close()) failed_ = true;
+  if (!pipeline_->close_outlet()) failed_ = true;
 }
 
 std::thread Host::start(const char* name, const std::vector<int>& cores, void (Host::*body)()) {

@@ -44,13 +44,13 @@ std::span<std::uint32_t> Slot::calibrations_of(std::size_t lane, std::size_t row
   return calibrations.span().subspan(lane * rows_max, count);
 }
 
-Stage::Stage(Device& cpu, Gpus gpus, const Options& options, Counters& counters, Queue<Slot*>& to_score,
-             Queue<Slot*>& free)
+Stage::Stage(Device& cpu, Gpus gpus, const Options& options, Counters& counters,
+             std::function<void(Slot&)> filled, Queue<Slot*>& free)
     : device_(cpu),
       gpus_(std::move(gpus)),
       options_(options),
       counters_(counters),
-      to_score_(to_score),
+      filled_(std::move(filled)),
       free_(free) {
   for (std::size_t i = 0; i < options_.slots; ++i) {
     Slot& slot = *slots_.emplace_back(std::make_unique<Slot>());
@@ -151,7 +151,7 @@ Slot* Stage::open_slot(const std::shared_ptr<Route>& route, std::int64_t now_ns)
 
 void Stage::close(Slot* slot) {
   std::erase(open_, slot);
-  to_score_.push(slot);
+  filled_(*slot);
 }
 
 Batch* Stage::advance(std::int64_t now_ns) {
@@ -174,7 +174,7 @@ Batch* Stage::advance(std::int64_t now_ns) {
     if (direct_) {
       counters_.rows_direct.add(count);
       next_row_ += count;
-      to_score_.push(slot);
+      filled_(*slot);
       continue;
     }
     for (std::size_t l = 0; l < batch.route->lanes.size(); ++l) {

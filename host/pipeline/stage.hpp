@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -51,8 +52,9 @@ class Stage {
     std::int64_t wait_ns = 2'000'000;
     std::size_t batches = 1024;  ///< that there are
   };
-  /// Rows for GPUs are staged in memory that the first of them pins.
-  Stage(Device& cpu, Gpus, const Options&, Counters&, Queue<Slot*>& to_score, Queue<Slot*>& free);
+  /// `filled` is called with every slot that is to be scored, in the stream's order; scored, it comes back in
+  /// `free`, maybe before that call returns. Rows for GPUs are staged in memory that the first of them pins.
+  Stage(Device& cpu, Gpus, const Options&, Counters&, std::function<void(Slot&)> filled, Queue<Slot*>& free);
 
   std::size_t rows_max() const { return options_.rows_max; }
 
@@ -90,7 +92,7 @@ class Stage {
   Gpus gpus_;
   Options options_;
   Counters& counters_;
-  Queue<Slot*>& to_score_;
+  std::function<void(Slot&)> filled_;
   Queue<Slot*>& free_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Slot*> open_;  ///< oldest first

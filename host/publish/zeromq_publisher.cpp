@@ -44,7 +44,7 @@ void ZeromqPublisher::publish(std::string_view topic, std::span<const Bytes> fra
   if (!all) socket_.set(zmq::sockopt::xpub_nodrop, true);
 }
 
-void ZeromqPublisher::take_subscriptions() {
+void ZeromqPublisher::tend() {
   while (socket_.recv(subscription_, zmq::recv_flags::dontwait)) {
   }
 }

@@ -15,10 +15,10 @@ class ZeromqPublisher final : public Publisher {
   ZeromqPublisher(zmq::context_t&, const PublishConfig&);
 
   void publish(std::string_view topic, std::span<const Bytes> frames) override;
+  /// Reads what subscribers asked for, which libzmq queues for us and nobody else has a use for.
+  void tend() override;
   std::uint64_t dropped() const override { return dropped_; }
 
-  /// Reads what subscribers asked for, which libzmq queues for us; the caller has no other use for it.
-  void take_subscriptions();
   std::string endpoint() const { return socket_.get(zmq::sockopt::last_endpoint); }
 
  private:
