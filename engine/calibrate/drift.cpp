@@ -31,7 +31,7 @@ constexpr std::size_t beyond_one_in = 50;
 // A feature is looked at in one row of four, which is soon enough and costs less, and ever more seldom in a
 // long stream: how late a drift is noticed stays a small share of it. The score in one of 32 (of eight where
 // no feature is watched), so that some hundred anomalies in a row pass as what they are.
-constexpr std::uint64_t feature_every_first = 4, feature_every_last = 128,
+constexpr std::uint64_t feature_every_first = 4, feature_every_last = 1024,
                         dense_rows = std::uint64_t{1} << 17;
 constexpr std::uint64_t score_every_with_features = 32, score_every_alone = 8;
 constexpr std::array<double, 4> stakes{-1, -0.5, 0.5, 1};
@@ -267,6 +267,27 @@ void DriftWatch::look(std::size_t watched, float value, std::uint64_t random) {
   cause_ = watched;
 }
 
+// Rows at which nothing is looked at have only to be counted. How many of them come first; counted, where
+// they are all of one kind: not refused, and on neither side of `beyond` by a tie.
+std::size_t DriftWatch::pass_unseen(std::span<const float> scores, std::span<const std::uint8_t> refused) {
+  const std::uint64_t every = feature_every(ordinary_), looked_at = ordinary_ & (every - 1);
+  if (looked_at + 1 < columns_.size()) return 0;
+  const std::uint64_t until_a_feature = every - looked_at,
+                      until_the_score = (0 - events_) & (score_every_ - 1);
+  const std::size_t count = std::min({scores.size(), until_a_feature, until_the_score});
+  std::uint32_t ordinary = 0, others = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    ordinary += scores[i] < reference_->beyond;
+    others += scores[i] == reference_->beyond;
+  }
+  if (!refused.empty())
+    for (std::size_t i = 0; i < count; ++i) others += refused[i];
+  if (others > 0) return 0;
+  ordinary_ += ordinary;
+  events_ += count;
+  return count;
+}
+
 std::size_t DriftWatch::watch(Rows rows, std::span<const float> scores,
                               std::span<const std::uint8_t> refused) {
   if (scores.size() != rows.count || (!refused.empty() && refused.size() != rows.count))
@@ -274,6 +295,8 @@ std::size_t DriftWatch::watch(Rows rows, std::span<const float> scores,
   std::size_t first = withdrawn() ? 0 : rows.count;
   const float beyond = reference_->beyond;
   for (std::size_t i = 0; i < rows.count; ++i) {
+    i += pass_unseen(scores.subspan(i), refused.empty() ? refused : refused.subspan(i));
+    if (i == rows.count) break;
     if (!refused.empty() && refused[i]) continue;
     if ((events_ & (score_every_ - 1)) == 0) look(0, scores[i], random_bits(events_, 0));
     if (scores[i] < beyond ||

@@ -117,6 +117,7 @@ class DriftWatch {
     bool bet(double p, double wakes);
   };
   void look(std::size_t watched, float value, std::uint64_t random);
+  std::size_t pass_unseen(std::span<const float> scores, std::span<const std::uint8_t> refused);
 
   std::shared_ptr<const DriftReference> reference_;
   std::vector<Column> columns_;

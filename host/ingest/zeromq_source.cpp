@@ -1,6 +1,7 @@
 #include "host/ingest/zeromq_source.hpp"
 
 #include <algorithm>
+#include <fstream>
 #include <stdexcept>
 
 #include "host/endpoint.hpp"
@@ -14,6 +15,15 @@ constexpr std::uint64_t queued_bytes_max = 256u << 20;
 // Batches between the limit and this many times the limit are answered; a larger frame ends the connection.
 constexpr std::uint64_t frame_limit_factor = 4;
 constexpr std::uint64_t header_allowance = 64u << 10;
+// So much lies in the system's buffer of a connection before its sender is made to wait, and is read at once.
+constexpr int received_bytes = 4 << 20;
+
+// A system that allows less would hold us to less than it gives by itself.
+bool allowed_to_receive(int bytes) {
+  std::ifstream file("/proc/sys/net/core/rmem_max");
+  int most = 0;
+  return file >> most && most >= bytes;
+}
 
 }  // namespace
 
@@ -31,6 +41,7 @@ ZeromqSource::ZeromqSource(zmq::context_t& context, const IngestConfig& config)
               static_cast<std::int64_t>(batch * frame_limit_factor + header_allowance));
   socket_.set(zmq::sockopt::rcvhwm,
               static_cast<int>(std::clamp<std::uint64_t>(queued_bytes_max / batch, 16, 1000)));
+  if (allowed_to_receive(received_bytes)) socket_.set(zmq::sockopt::rcvbuf, received_bytes);
   socket_.set(zmq::sockopt::linger, 1000);
   socket_.set(zmq::sockopt::tcp_keepalive, 1);
   socket_.set(zmq::sockopt::ipv6, is_ipv6(config.bind));

@@ -9,8 +9,8 @@
 namespace lanner::host {
 namespace {
 
-// Distances are computed anew after so many events.
-constexpr std::uint64_t shown_every = 4096;
+// Distances are computed anew after so many events, or such a share of them all.
+constexpr std::uint64_t shown_every = 4096, shown_share = 256;
 
 }  // namespace
 
@@ -27,7 +27,7 @@ bool Drift::watch(Rows rows, std::span<const float> scores, std::span<const std:
   for (std::uint8_t& flag : flags.subspan(std::min(first, flags.size())))
     flag = static_cast<std::uint8_t>(flag | engine::flag_withdrawn);
   const bool now = watch_.withdrawn() && !before;
-  if (now || watch_.events() - shown_at_ >= shown_every) show();
+  if (now || watch_.events() - shown_at_ >= std::max(shown_every, watch_.events() / shown_share)) show();
   return now;
 }
 

@@ -147,12 +147,14 @@ TEST(Drift, AShiftOfHalfADeviationInHalfOfTheFeaturesIsNoticed) {
 // Features are looked at more seldom there.
 TEST(Drift, LateInALongStreamAShiftIsNoticedWithinASmallShareOfIt) {
   const std::size_t runs = whole_simulation() ? 200 : 8;
-  for (const std::size_t before :
-       {200'000u, 400'000u, 1'000'000u, whole_simulation() ? 4'000'000u : 500'000u}) {
+  std::vector<std::size_t> lengths{200'000, 400'000, 1'000'000};
+  if (whole_simulation()) lengths.insert(lengths.end(), {4'000'000, 20'000'000});
+  for (const std::size_t before : lengths) {
     const Law law{.features = 4}, after{.features = 4, .shift = 0.5};
     std::vector<std::uint64_t> delays;
     for (std::size_t run = 0; run < runs; ++run)
-      if (const std::uint64_t at = withdrawn_at(5000 + run, 1000, law, before, after, 60'000); at > before)
+      if (const std::uint64_t at = withdrawn_at(5000 + run, 1000, law, before, after, 60'000 + before / 40);
+          at > before)
         delays.push_back(at - before);
     ASSERT_GE(delays.size() * 100, runs * 98);
     std::sort(delays.begin(), delays.end());
@@ -254,6 +256,49 @@ TEST(Drift, NothingDependsOnHowBatchesAreCut) {
     EXPECT_EQ(cut.state(), whole.state());
     EXPECT_EQ(cut.withdrawn_at(), whole.withdrawn_at());
   }
+}
+
+// The score in one event of 32, and each feature in one ordinary event of 4, then of 8, of 16 ...
+TEST(Drift, LooksAtTheRowsThatItSaysWhateverIsRefused) {
+  Source source(6);
+  const Law law{.features = 5, .step = 0.5};
+  const Table calibration = draw(source, law, 400);
+  const auto reference = reference_of(calibration);
+  const std::size_t columns = law.features + 1;
+  DriftWatch watch(reference);
+  std::vector<std::uint64_t> looks(columns, 0);
+  std::uint64_t events = 0, ordinary = 0;
+  std::size_t ties = 0;
+  for (std::size_t piece = 0; piece < 400; ++piece) {
+    Table table = draw(source, law, 1500);
+    std::vector<std::uint8_t> refused(table.scores.size());
+    for (std::size_t i = piece % 3; i < refused.size(); i += 1 + piece % 50) refused[i] = piece % 2;
+    // Whether a tied score is ordinary is for random numbers to say: without such ties it can be foretold.
+    for (float& score : table.scores) {
+      if (score != reference->beyond) continue;
+      ++ties;
+      score = std::nextafter(score, 0.0f);
+    }
+    watch.watch(table.rows(), table.scores, refused);
+    for (std::size_t i = 0; i < refused.size(); ++i) {
+      if (refused[i]) continue;
+      if (events++ % 32 == 0) ++looks[0];
+      if (table.scores[i] > reference->beyond) continue;
+      std::uint64_t every = 4;
+      for (std::uint64_t from = 131'072; from <= ordinary && every < 1024; from *= 2) every *= 2;
+      for (std::size_t c = 1; c < columns; ++c)
+        if ((c - 1) % every == ordinary % every) ++looks[c];
+      ++ordinary;
+    }
+  }
+  EXPECT_GT(ties, 100u);
+  EXPECT_GT(ordinary, 300'000u);
+  EXPECT_EQ(watch.events(), events);
+  const std::vector<double> state = watch.state();
+  EXPECT_EQ(state[1], static_cast<double>(ordinary));
+  constexpr std::size_t kept_a_column = 2 * drift_bins + 4;
+  for (std::size_t c = 0; c < columns; ++c)
+    EXPECT_EQ(state[4 + c * kept_a_column + drift_bins - 1], static_cast<double>(looks[c])) << c;
 }
 
 TEST(Drift, ALongStreamGoesOnFromItsState) {

@@ -385,8 +385,10 @@ class SteadyHost {
         pipeline_->put_out(std::chrono::nanoseconds(0));
       } else {
         pipeline_->settle();
+        pipeline_->do_light_work(events_.below(4) == 0);
       }
     }
+    pipeline_->do_light_work(false);
     drain();
   }
 

@@ -299,6 +299,69 @@ TEST(Pipeline, RowsWaitForOthersOnlyWhileScoringIsBusy) {
   EXPECT_EQ(host.publisher.of("scores.s").size(), 3u);
 }
 
+class LightWork : public ::testing::Test {
+ protected:
+  explicit LightWork(bool results = false) : host({slots_of(64), lossy(), results}, {stream_of("s", width)}) {
+    host.use("s", {fitted(*host.device, width, "histogram")});
+    receive();
+    host.drain();  // the first of a size goes to the scoring thread, since nobody knows what it takes
+    host.pipeline->do_light_work(true);
+  }
+  void receive() {
+    host.source.incoming.push_back(tensor("", "s", normal_rows(10, width, 3), width));
+    host.pipeline->take_in(0);
+    host.pipeline->hand_on();
+  }
+  std::size_t published() const { return host.publisher.of("scores.s").size(); }
+  SimulatedHost host;
+};
+
+TEST_F(LightWork, IsDoneWhereItCame) {
+  receive();
+  EXPECT_EQ(published(), 2u);
+  EXPECT_EQ(host.pipeline->queued_slots() + host.pipeline->queued_batches(), 0u);
+  host.pipeline->settle();
+  EXPECT_TRUE(host.pipeline->idle());
+  host.pipeline->do_light_work(false);
+  receive();
+  EXPECT_EQ(published(), 2u);
+  EXPECT_EQ(host.pipeline->queued_slots(), 1u);
+}
+
+TEST_F(LightWork, IsNotWhatTakesLong) {
+  const auto costs = host.pipeline->routes()->at("s")->costs;
+  for (int i = 0; i < 200; ++i) costs->learn(CostModel::Where::cpu, 10, 1'000'000);
+  receive();
+  EXPECT_EQ(published(), 1u);
+  EXPECT_EQ(host.pipeline->queued_slots(), 1u);
+}
+
+TEST_F(LightWork, DoesNotPassWhatCameBefore) {
+  host.pipeline->do_light_work(false);
+  receive();
+  host.pipeline->do_light_work(true);
+  host.source.incoming.push_back(tensor("", "s", normal_rows(64, width, 3), width));  // a whole slot
+  host.pipeline->take_in(0);
+  EXPECT_EQ(published(), 1u);
+  EXPECT_EQ(host.pipeline->queued_slots(), 2u);
+  host.drain();
+  EXPECT_EQ(published(), 3u);
+}
+
+class StoredLightWork : public LightWork {
+ protected:
+  StoredLightWork() : LightWork(true) {}
+};
+
+TEST_F(StoredLightWork, WaitsForNoDisk) {
+  receive();
+  EXPECT_EQ(host.counters.slots_scored, 2u);
+  EXPECT_EQ(published(), 1u);
+  EXPECT_EQ(host.pipeline->queued_batches(), 1u) << "storing is the outlet thread's";
+  host.drain();
+  EXPECT_EQ(published(), 2u);
+}
+
 TEST(Pipeline, StreamsShareSlotsWithoutStarvingEachOther) {
   std::vector<StreamConfig> streams;
   for (int s = 0; s < 6; ++s) streams.push_back(stream_of("s" + std::to_string(s), width));
@@ -344,7 +407,7 @@ TEST_F(AckedPipeline, AcksFollowTheSync) {
   for (std::uint64_t seq = 1; seq <= 5; ++seq) send(seq);
   run();
   EXPECT_EQ(host.source.pop("a"), Json()) << "nothing is acknowledged that isn't on the disk";
-  EXPECT_TRUE(host.pipeline->outlet().failing());
+  EXPECT_TRUE(host.pipeline->failing());
   EXPECT_EQ(host.publisher.of("scores.s").size(), 5u);
   host.disk.fail_sync = false;
   host.clock.now += 2'000'000'000;
@@ -354,7 +417,7 @@ TEST_F(AckedPipeline, AcksFollowTheSync) {
   EXPECT_EQ(last["ack"], 5);
   EXPECT_EQ(host.disk.rows.size(), 50u) << "written again by a new sink, each row once";
   EXPECT_EQ(host.publisher.of("scores.s").size(), 5u) << "published once";
-  EXPECT_FALSE(host.pipeline->outlet().failing());
+  EXPECT_FALSE(host.pipeline->failing());
 }
 
 TEST_F(AckedPipeline, ADiskThatFailsForAWhileLosesAndDoublesNothing) {

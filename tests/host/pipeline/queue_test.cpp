@@ -24,7 +24,8 @@ TEST(Queue, KeepsOrderBetweenThreads) {
   });
   for (int i = 0; i < 100'000; ++i) {
     int item = -1;
-    ASSERT_TRUE(queue.pop(item, 5s));
+    ASSERT_TRUE(queue.wait(5s));
+    ASSERT_TRUE(queue.try_pop(item));
     ASSERT_EQ(item, i);
   }
   producer.join();
@@ -35,23 +36,21 @@ TEST(Queue, WaitsNoLongerThanItIsTold) {
   Queue<int> queue(1);
   int item;
   const auto begun = std::chrono::steady_clock::now();
-  EXPECT_FALSE(queue.pop(item, 20ms));
+  EXPECT_FALSE(queue.wait(20ms));
   EXPECT_GE(std::chrono::steady_clock::now() - begun, 19ms);
   EXPECT_FALSE(queue.try_pop(item));
 }
 
 TEST(Queue, ClosingWakesWhoeverWaitsAndLeavesTheRest) {
   Queue<int> queue(2);
-  std::thread waiting([&] {
-    int item;
-    EXPECT_FALSE(queue.pop(item, -1ns));
-  });
+  std::thread waiting([&] { EXPECT_FALSE(queue.wait(-1ns)); });
   std::this_thread::sleep_for(20ms);
   queue.close();
   waiting.join();
   queue.push(7);
   int item = 0;
-  EXPECT_TRUE(queue.pop(item, -1ns));
+  EXPECT_TRUE(queue.wait(-1ns));
+  EXPECT_TRUE(queue.try_pop(item));
   EXPECT_EQ(item, 7);
 }
 

@@ -239,9 +239,9 @@ class SimulatedHost {
     pipeline->move_on();
   }
 
-  /// One step, whichever: false where it found nothing to do.
+  /// One step, whichever: false where it found nothing to do. Some turn to or from light work.
   bool step(unsigned which) {
-    switch (which % 4) {
+    switch (which % 6) {
       case 0: {
         pipeline->move_on();
         return pipeline->take_in(0);
@@ -250,8 +250,10 @@ class SimulatedHost {
         return pipeline->score(std::chrono::nanoseconds(0));
       case 2:
         return pipeline->put_out(std::chrono::nanoseconds(0));
-      default:
+      case 3:
         return pipeline->settle(), false;
+      default:
+        return pipeline->do_light_work(which % 6 == 4), false;
     }
   }
 
