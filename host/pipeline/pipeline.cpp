@@ -171,8 +171,9 @@ Pipeline::Pipeline(const DeviceConfig& config, Ports ports, Routes routes, Count
       results_(ports_.open_results ? ports_.open_results() : nullptr),
       pool_(batch_count, in_flight_bytes_max(ports_.sources)),
       intake_(clock_, ports_.sources, results_ ? results_->settled() : Settled{}, pool_, counters_),
-      stage_(ports_.device, ports_.gpus, stage_options(config), counters_,
-             [this](Slot& slot) { filled(slot); }, free_slots_),
+      stage_(
+          ports_.device, ports_.gpus, stage_options(config), counters_, [this](Slot& slot) { filled(slot); },
+          free_slots_),
       scoring_(clock_, ports_.device, ports_.gpus, scoring_options(config), counters_),
       outlet_(clock_, ports_.publishers, std::move(results_), ports_.open_results, batch_count, counters_) {
   for (const auto& [name, route] : *routes_) stage_.make_room(*route);

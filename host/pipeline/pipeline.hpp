@@ -133,7 +133,7 @@ class Pipeline {
   Scoring scoring_;
   bool slots_under_way_ = false;  ///< the scoring thread's: a GPU has some
   Outlet outlet_;
-  bool does_light_work_ = false;   ///< the intake thread's, as the next
+  bool does_light_work_ = false;    ///< the intake thread's, as the next
   std::int64_t light_work_ns_ = 0;  ///< how much that came to
   Message message_;
 };

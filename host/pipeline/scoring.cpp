@@ -135,9 +135,10 @@ Slot* Scoring::finish() {
   decide(slot);
   watch_series(slot);
   last_finished_ns_ = clock_.steady_ns();
-  if (on_gpu) slot.route->costs->learn(CostModel::Where::gpu, slot.count, last_finished_ns_ - begun);
-  // What a GPU didn't do in the end says nothing about either.
-  else if (!was_on_gpu) slot.route->costs->learn(CostModel::Where::cpu, slot.count, last_finished_ns_ - now);
+  // What a GPU was given and the CPU did in the end says nothing about either.
+  if (on_gpu == was_on_gpu)
+    slot.route->costs->learn(on_gpu ? CostModel::Where::gpu : CostModel::Where::cpu, slot.count,
+                             last_finished_ns_ - (on_gpu ? begun : now));
   counters_.slots_scored.add();
   counters_.score.add(last_finished_ns_ - begun);
   spare_.push_back(std::move(work.trips));
