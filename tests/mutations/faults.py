@@ -254,7 +254,17 @@ plant(
     "host_pipeline", "host/pipeline/scoring.cpp",
     ("host_reads_early", WAIT, "if (trip->done()) continue;", "if (trip) continue;",
      "*OnGpu.ResultsAreThoseOfTheCpu*/histogram"),
-    ("host_not_scored_again", FALLBACK, "    score_on_cpu(slot);\n    if",
-     "    if (!was_on_gpu) score_on_cpu(slot);\n    if",
+    ("host_not_scored_again", FALLBACK, "    score_on_cpu(slot);\n  }",
+     "    if (!was_on_gpu) score_on_cpu(slot);\n  }",
      "*FailingGpu.*/lost"),
+)
+
+# ------------------------------------------------------------------------------------------- light work
+
+plant(
+    "host_pipeline", "host/pipeline/pipeline.cpp",
+    ("host_light_work_passes", ORDER, "if (!lock || to_score_.size() > 0) return false;", "if (!lock) return false;",
+     "LightWork.DoesNotPassWhatCameBefore"),
+    ("host_light_work_stores", WAIT, "if (!does_light_work_ || ports_.open_results) return false;",
+     "if (!does_light_work_) return false;", "StoredLightWork.WaitsForNoDisk"),
 )

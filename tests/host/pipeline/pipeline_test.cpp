@@ -340,6 +340,7 @@ TEST_F(LightWork, DoesNotPassWhatCameBefore) {
   host.pipeline->do_light_work(false);
   receive();
   host.pipeline->do_light_work(true);
+  host.pipeline->routes()->at("s")->costs->learn(CostModel::Where::cpu, 64, 1000);
   host.source.incoming.push_back(tensor("", "s", normal_rows(64, width, 3), width));  // a whole slot
   host.pipeline->take_in(0);
   EXPECT_EQ(published(), 1u);
