@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import sklearnex.neighbors
+import torch
 from pyod.models.hbos import HBOS
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.decomposition import PCA
@@ -31,6 +32,8 @@ import data
 OURS = "lanner"
 FORWARD = "onnxruntime, forward pass only"
 ONEDNN = "oneDNN (OpenVINO), forward pass only"
+PYTORCH = "PyTorch, forward pass only"
+COMPILED = "PyTorch compiled, forward pass only"
 
 
 @dataclass
@@ -266,6 +269,7 @@ def autoencoder(widths, goals, queries_count=1024):
         contenders = {OURS: lambda: ours.anomaly_score(queries), "onnxruntime": theirs,
                       FORWARD: lambda: session.run(None, {"x": queries})}
         contenders.update(_openvino(model, queries, threads))
+        contenders.update(_pytorch(weights, biases, queries, threads))
         return Contest(len(queries), contenders, f"within {apart:.0e}")
 
     return lambda name: Case(name, goals, make)
@@ -283,6 +287,72 @@ def _openvino(model, queries, threads):
     return {ONEDNN: lambda: request.infer([queries], share_inputs=True)}
 
 
+def _pytorch(weights, biases, queries, threads):
+    torch.set_num_threads(threads)
+    network = _dense([w.shape[1] for w in weights] + [weights[-1].shape[0]], torch.nn.ReLU)
+    with torch.no_grad():
+        for layer, w, b in zip(network[::2], weights, biases):
+            layer.weight.copy_(torch.from_numpy(w))
+            layer.bias.copy_(torch.from_numpy(b))
+    compiled = torch.compile(network.eval())
+
+    @torch.inference_mode()
+    def forward(compute=compiled):
+        return compute(torch.from_numpy(queries)).numpy()
+
+    return {COMPILED: forward, PYTORCH: lambda: forward(network)}
+
+
+def _dense(widths, activation):
+    layers = []
+    for i, o in zip(widths, widths[1:]):
+        layers += [torch.nn.Linear(i, o), activation()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def training(widths, batch, goals, rows_count=51_200, epochs=10):
+    """Rows times epochs are counted; ours includes standardising the rows and scoring them all at the end."""
+    assert rows_count % batch == 0  # PyTorch compiles for one size
+
+    def make(threads):
+        rows, _ = data.mix(rows_count, 1, widths[0])
+        torch.set_num_threads(threads)
+        standardised = torch.from_numpy(((rows - rows.mean(0)) / rows.std(0)).astype(np.float32))
+
+        def ours():
+            return lanner.Autoencoder(hidden=list(widths[1:-1]), epochs=epochs, batch=batch, validation_share=0,
+                                      calibration="none").fit(rows)
+
+        torch.manual_seed(0)
+        network = _dense(widths, torch.nn.Tanh)
+        first = {name: value.clone() for name, value in network.state_dict().items()}
+
+        def loss(x):
+            return torch.nn.functional.mse_loss(network(x), x)
+
+        def theirs(loss):
+            network.load_state_dict(first)
+            adam = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
+            for _ in range(epochs):
+                for chosen in torch.randperm(rows_count).split(batch):
+                    adam.zero_grad()
+                    loss(standardised[chosen]).backward()
+                    adam.step()
+
+        theirs(loss)
+        with torch.no_grad():
+            their_error = float(loss(standardised))
+        compiled = torch.compile(loss)
+        error = float(ours().anomaly_score(rows).mean())
+        if not error < 1.2 * their_error:
+            raise AssertionError(f"we learn less: the mean error is {error:.3g}, PyTorch's {their_error:.3g}")
+        return Contest(rows_count * epochs, {OURS: ours, "PyTorch": lambda: theirs(loss),
+                                             "PyTorch, compiled": lambda: theirs(compiled)},
+                       f"mean error after {epochs} epochs {error:.3g}, theirs {their_error:.3g}")
+
+    return lambda name: Case(name, goals, make)
+
+
 def all_cases(folder: Path):
     """Every case; those on tables where `folder` has some."""
     def mixed(n, width):
@@ -292,6 +362,7 @@ def all_cases(folder: Path):
         return lambda: data.iso(n, 1000, width)
 
     flat, tree = "FAISS flat", "scikit-learn kd_tree"
+    passes, trainers = (FORWARD, ONEDNN, PYTORCH, COMPILED), ("PyTorch", "PyTorch, compiled")
     cases = [
         neighbours(mixed(100_000, 8), 10, {flat: 70, tree: 10}, tree=True)("k=10, mix 100k x 8"),
         neighbours(mixed(1_000_000, 8), 10, {flat: 200, tree: 14}, tree=True, heavy=True)("k=10, mix 1M x 8"),
@@ -310,8 +381,12 @@ def all_cases(folder: Path):
         mahalanobis(32, {"scikit-learn": 15})("Mahalanobis, d=32"),
         reconstruction(32, 8, {"scikit-learn": 15})("PCA reconstruction, 32 to 8"),
         histogram(32, {"PyOD": 150})("histogram, d=32"),
-        autoencoder((32, 16, 8, 16, 32), {FORWARD: 1.4, ONEDNN: 1.4})("autoencoder 32-16-8-16-32"),
-        autoencoder((128, 64, 16, 64, 128), {FORWARD: 1, ONEDNN: 1})("autoencoder 128-64-16-64-128"),
+        autoencoder((32, 16, 8, 16, 32), dict.fromkeys(passes, 1.4))("autoencoder 32-16-8-16-32"),
+        autoencoder((128, 64, 16, 64, 128), dict.fromkeys(passes, 1))("autoencoder 128-64-16-64-128"),
+        training((32, 16, 8, 16, 32), 128, dict.fromkeys(trainers, 1))("training 32-16-8-16-32, 128 a batch"),
+        training((32, 16, 8, 16, 32), 1024, dict.fromkeys(trainers, 1))("training 32-16-8-16-32, 1024 a batch"),
+        training((128, 64, 16, 64, 128), 128, dict.fromkeys(trainers, 1))("training 128-64-16-64-128, 128 a batch"),
+        training((128, 64, 16, 64, 128), 1024, dict.fromkeys(trainers, 1))("training 128-64-16-64-128, 1024 a batch"),
     ]
     for name, rows, queries in data.tables(folder):
         for k in dict.fromkeys((5, 100, len(rows) // 10)):
