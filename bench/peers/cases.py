@@ -98,14 +98,18 @@ def neighbours(make_rows, k, goals, tree=False, **more):
         close = _apart(scores[:20], exact, 1e-6)
         flat = _apart(np.sqrt(np.maximum(search(queries), 0)), scores, 2e-2)
         contenders = {OURS: lambda: ours.anomaly_score(queries), "FAISS flat": lambda: index.search(queries, k)}
+        agree = f"to float64's within {close:.0e}, to FAISS's within {flat:.0e}"
         if tree:
             kd = NearestNeighbors(n_neighbors=k, algorithm="kd_tree", n_jobs=threads).fit(rows)
             _apart(kd.kneighbors(queries[:50])[0][:, -1], scores[:50], 1e-5)
             contenders["scikit-learn kd_tree"] = lambda: kd.kneighbors(queries)
             intel = sklearnex.neighbors.NearestNeighbors(n_neighbors=k, algorithm="kd_tree", n_jobs=threads).fit(rows)
-            _apart(intel.kneighbors(queries[:50])[0][:, -1], scores[:50], 1e-3)
-            contenders["scikit-learn-intelex kd_tree"] = lambda: intel.kneighbors(queries)
-        return Contest(len(queries), contenders, f"to float64's within {close:.0e}, to FAISS's within {flat:.0e}")
+            try:
+                _apart(intel.kneighbors(queries[:50])[0][:, -1], scores[:50], 1e-3)
+                contenders["scikit-learn-intelex kd_tree"] = lambda: intel.kneighbors(queries)
+            except AssertionError as error:  # of all others it alone is off, now and then
+                agree += f"; scikit-learn-intelex is left out: {error}"
+        return Contest(len(queries), contenders, agree)
 
     return lambda name: Case(name, goals, make, **more)
 

@@ -14,7 +14,7 @@ STYLE = """<style>
   text { font: 12px system-ui, sans-serif; fill: var(--ink); } .faint { fill: var(--faint); }
 </style>"""
 
-ROW, LEFT, RIGHT, WIDTH = 18, 250, 560, 960
+ROW, LEFT, RIGHT, WIDTH = 18, 280, 580, 980
 
 
 def head(width, height, title, notes):
