@@ -147,7 +147,7 @@ TEST(Drift, AShiftOfHalfADeviationInHalfOfTheFeaturesIsNoticed) {
 // Features are looked at more seldom there.
 TEST(Drift, LateInALongStreamAShiftIsNoticedWithinASmallShareOfIt) {
   const std::size_t runs = whole_simulation() ? 200 : 8;
-  std::vector<std::size_t> lengths{200'000, 400'000, 1'000'000};
+  std::vector<std::size_t> lengths{200'000, 400'000, 500'000, 1'000'000};
   if (whole_simulation()) lengths.insert(lengths.end(), {4'000'000, 20'000'000});
   for (const std::size_t before : lengths) {
     const Law law{.features = 4}, after{.features = 4, .shift = 0.5};
