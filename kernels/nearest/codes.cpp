@@ -8,6 +8,26 @@
 
 namespace lanner::nearest {
 
+namespace {
+
+/// The value that most rows have, as a sample of them says; of several, the least.
+float most_common(const ReferenceSet& set, std::size_t feature, std::vector<float>& sample) {
+  constexpr std::size_t asked = 1024;
+  const std::size_t n = set.distinct(), count = std::min(asked, n);
+  sample.clear();
+  for (std::size_t i = 0; i < count; ++i) sample.push_back(set.values[i * n / count * set.width + feature]);
+  std::sort(sample.begin(), sample.end());
+  float found = sample.front();
+  std::size_t most = 0;
+  for (std::size_t begin = 0, end; begin < count; begin = end) {
+    for (end = begin; end < count && sample[end] == sample[begin];) ++end;
+    if (end - begin > most) most = end - begin, found = sample[begin];
+  }
+  return found;
+}
+
+}  // namespace
+
 CodeGrid code_grid(const ReferenceSet& set, float scale) {
   CodeGrid grid;
   double widest = 0;
@@ -22,7 +42,16 @@ CodeGrid code_grid(const ReferenceSet& set, float scale) {
     widest = std::max({widest, static_cast<double>(scale) * static_cast<double>(high) - centre,
                        centre - static_cast<double>(scale) * static_cast<double>(low)});
   }
-  grid.step = std::max(1.0f, float_above(widest / reference_code_max));
+  // Half a code is left for what follows.
+  grid.step = std::max(1.0f, float_above(widest / (reference_code_max - 0.5)));
+  // A value that many rows share has a code of its own, so that it adds nothing to their errors.
+  const auto step = static_cast<double>(grid.step);
+  std::vector<float> sample;
+  for (std::size_t j = 0; j < set.width; ++j) {
+    const double common = static_cast<double>(scale) * static_cast<double>(most_common(set, j, sample));
+    const double codes = std::nearbyint((static_cast<double>(grid.centre[j]) - common) / step);
+    grid.centre[j] = static_cast<float>(common + codes * step);
+  }
   return grid;
 }
 
@@ -71,12 +100,14 @@ double left_over_by_codes(const ReferenceSet& set, std::size_t k) {
 
 bool codes_pay(CpuTier tier, std::size_t width, double rows_read, double left_over) {
   const auto features = static_cast<double>(width);
-  // Cycles: a row in a tile of floats less one in a tile of codes, for one query; a row to settle.
-  const double saved = features * (tier == CpuTier::avx512 ? 1.0 / 32 - 1.0 / 112 : 1.0 / 16 - 1.0 / 24);
-  const double settled = 0.6 * features + 60;
+  const bool wide = tier == CpuTier::avx512;
+  // Cycles, as measured: a row in a tile of floats less one in a tile of codes, for one query; a row that is
+  // left over. Most of these are told apart by their codes, so that few are measured.
+  const double saved = features * (wide ? 1.0 / 32 - 1.0 / 112 : 1.0 / 16 - 1.0 / 24);
+  const double kept = wide ? 55 + 0.02 * features : 130 + 0.1 * features;
   // More are left over than lie within the limit, which is not known from the first row on.
   constexpr double until_the_limit = 3, of_the_first_cell = 60;
-  return (until_the_limit * left_over + of_the_first_cell) * settled < rows_read * saved;
+  return (until_the_limit * left_over + of_the_first_cell) * kept < rows_read * saved;
 }
 
 bool has_code_products(CpuTier tier) {

@@ -137,6 +137,7 @@ void CpuIndex::build_cells(Device& device, const ReferenceSet& set, Screen scree
   fill(device, spread_, blocks * block_cells);
   const bool coded = screen == Screen::codes || (screen != Screen::floats && has_code_products(tier_) &&
                                                  codes_pay(tier_, width, parts.rows_read, plan->left_over));
+  view_.boxes_tell = !coded || parts.rows_read < 0.9 * static_cast<double>(n);
   const CodeGrid grid = coded ? code_grid(set, scale) : CodeGrid();
   constexpr float infinite = std::numeric_limits<float>::infinity();
   std::vector<std::int8_t> row_codes;

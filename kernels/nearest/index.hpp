@@ -58,6 +58,7 @@ struct IndexView {
   double scale_squared = 1;
   ScreenBound bound;
   float extra_share = 0;
+  bool boxes_tell = true;                     ///< queries leave cells out by their boxes
   const std::uint32_t* cell_begin = nullptr;  ///< [cells]: first panel of each cell
   const std::uint32_t* cell_end = nullptr;    ///< [cells]: behind its last
   const float* centre = nullptr;              ///< [cells, centre_stride], scaled

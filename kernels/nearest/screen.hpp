@@ -92,6 +92,15 @@ LANNER_SCREEN float screen_limit(double kth) {
   return float_above(kth * (1 + 0x1p-22) + 0x1p-126);
 }
 
+/// A squared distance B that is summed in float32 from differences of scaled values, in 16 chains or more and
+/// a tree, says  B (1 - share) - absolute <= S <= B (1 + share) + absolute.
+LANNER_SCREEN float screen_measured_error(std::size_t width) {
+  return (static_cast<float>(width) / 16 + 16) * 0x1p-23f;
+}
+LANNER_SCREEN float screen_measured_absolute(const ScreenBound& bound) {
+  return float_above(bound.absolute);
+}
+
 /// Where a squared distance to a cell's box, summed in float32, is above it, S > limit.
 LANNER_SCREEN float screen_reach(const ScreenBound& bound, float limit) {
   return float_above((static_cast<double>(limit) + bound.absolute) * (1 + 4 * bound.query));

@@ -15,7 +15,7 @@ constexpr std::size_t group_bytes = std::size_t{8} << 20;
 std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::byte* memory,
                   Scratch& scratch) {
   Carver carver(memory);
-  const std::size_t buffer = padded(plan.capacity + buffer_slack, 16);
+  const std::size_t buffer = padded(plan.capacity + 2 * buffer_slack, 16);
   scratch.state = carver.take<QueryState>(plan.group);
   for (std::size_t i = 0; i < plan.group; ++i) {
     QueryState unused;
@@ -34,7 +34,8 @@ std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::
   scratch.exact_query = carver.take<double>(index.row_stride);
   if (screened) {
     scratch.exact_squared = carver.take<double>(buffer);
-    scratch.query = carver.take<float>(plan.group * index.centre_stride);
+    scratch.measured_query = carver.take<float>(index.centre_stride);
+    scratch.query = carver.take<float>(plan.columns * index.centre_stride);
     scratch.scaled = carver.take<float>(index.width * plan.columns);
     scratch.block_distance = carver.take<float>(index.blocks * plan.columns);
     scratch.home_cell = carver.take<std::uint32_t>(plan.columns);
@@ -52,6 +53,7 @@ std::size_t carve(const IndexView& index, const Plan& plan, bool screened, std::
     scratch.key = carver.take<float>(index.blocks * block_cells);
     scratch.active = carver.take<std::uint32_t>(std::max(block_cells * plan.columns, index.blocks));
     scratch.active_bound = carver.take<float>(block_cells * plan.columns);
+    scratch.through = carver.take<std::uint32_t>(plan.columns);
   }
   return carver.used();
 }
@@ -84,7 +86,8 @@ Plan CpuSearch::plan(std::size_t queries, std::size_t k) const {
     plan.capacity = plan.keep + 1024;
   } else {
     plan.capacity =
-        std::min(padded(view.distinct, 16), padded(plan.keep + std::max<std::size_t>(plan.keep, 32), 16));
+        std::min(padded(view.distinct, 16),
+                 padded(plan.keep + std::max<std::size_t>(plan.keep, view.codes.codes ? 16 : 32), 16));
     plan.homes = 1 + plan.keep / 128;
     const std::size_t share = padded((queries + threads - 1) / threads, tile_rows_max);
     Scratch none;

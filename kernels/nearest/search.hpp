@@ -2,8 +2,10 @@
 //
 // Queries are taken in groups, each by one thread with its own part of the workspace. The screen writes what
 // survives its bound into a buffer per query; when that is full, the survivors' upper bounds give a new
-// limit, and what is beyond it is dropped; where the bounds are too loose for that, survivors are settled:
-// their float64 chains are computed and the best kept. In the end all that is left is settled.
+// limit, and what is beyond it is dropped. Where those bounds are too loose, survivors are measured in
+// float32, which bounds them within some millionths; where that doesn't tell them apart either, they are
+// settled: their float64 chains are computed and the best kept. In the end what the answer needs of those
+// that are left is settled.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +25,10 @@ inline constexpr std::size_t code_tile_features = 256;  ///< likewise, of rows i
 /// A kernel looks for room after so many survivors of one query.
 inline constexpr std::size_t buffer_slack = 32;
 
+/// What tells a query's survivors apart: the bounds of the screen that they came through; where those are too
+/// loose, bounds measured in float32; where even they are, the chains of the definition.
+enum class ToldBy : std::uint8_t { screen, measure, chains };
+
 struct QueryState {
   float* lower;  ///< of the survivors not yet settled: bounds of S (screen.hpp)
   float* upper;
@@ -30,11 +36,12 @@ struct QueryState {
   std::uint32_t* weight;  ///< only if duplicates count
   Settled* settled;       ///< the best of those settled so far, at most Plan::keep
   std::uint32_t count;
+  std::uint32_t measured;  ///< so many of the first have bounds that were measured
   std::uint32_t settled_count;
   float limit;         ///< rows with S above it are not among the k nearest
   std::uint32_t self;  ///< its own position, or no_self
   bool bounded;        ///< small enough for the screen to say something about it
-  bool settling;       ///< the bounds proved too loose: settle whenever the buffer is full
+  ToldBy told_by;
 };
 
 /// How a search is cut up; all sizes in items.
@@ -62,7 +69,7 @@ struct CpuSearch {
 /// One thread's part of the workspace.
 struct Scratch {
   QueryState* state;         ///< [group]
-  float* query;              ///< [group, centre_stride] as they came; zeros for those without bounds
+  float* query;              ///< [columns, centre_stride] as they came; zeros for those without bounds
   float* scaled;             ///< [width, columns]
   float* block_distance;     ///< [blocks, columns]: lower bounds of S from the blocks' boxes
   std::uint32_t* home_cell;  ///< [columns]: the cell that is visited first, where it is one
@@ -75,6 +82,7 @@ struct Scratch {
   std::uint8_t* code_tile;   ///< [ceil(width / code_tile_features), tile_rows, code_tile_features]
   float* bound;              ///< [blocks, block_cells]: one query's lower bounds of S from the cells' boxes
   float* key;                ///< [blocks, block_cells]: the same with the cells' spreads
+  float* measured_query;     ///< [centre_stride]: scaled
   double* exact_query;       ///< [row_stride]
   double* exact_squared;     ///< [capacity + slack]
   Settled* merged;           ///< [keep + capacity + slack]
@@ -82,6 +90,7 @@ struct Scratch {
   std::uint32_t* bins;       ///< [3 * keep + 1]
   std::uint32_t* active;     ///< [block_cells, columns]: the queries that go to a block's cells; [blocks]
   float* active_bound;       ///< [block_cells, columns]: their bounds
+  std::uint32_t* through;    ///< [columns]: the queries that go to all of a block's cells
 };
 
 struct Job {
@@ -102,8 +111,9 @@ struct Job {
 /// k-th smallest squared distance (infinite while there are fewer).
 std::uint32_t keep_nearest(const Job&, Settled*, std::size_t count, double* kth);
 
-/// Orders the `count` settled rows in scratch.merged, cuts them at k and writes the query's answer.
-void finish(const Job&, const Scratch&, std::size_t query, std::size_t count);
+/// Orders the `count` settled rows in scratch.merged, cuts them at k and writes the query's answer. `nearer`:
+/// for Summary::kth, the weight of rows that are not there, as they are nearer than the k-th.
+void finish(const Job&, const Scratch&, std::size_t query, std::size_t count, std::size_t nearer = 0);
 
 void search_group_scalar(const Job&, const Scratch&, std::size_t begin, std::size_t end);
 void search_group_avx2(const Job&, const Scratch&, std::size_t begin, std::size_t end);

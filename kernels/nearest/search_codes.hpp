@@ -66,8 +66,6 @@ struct CodeTiles : Survivors<Tier> {
   using typename Base::Word;
 
   static constexpr CodeRange range = CodeShape<Tier>::range;
-  // Bounds in codes are loose beside the distances between near neighbours.
-  static constexpr bool sure = true;
   /// How far ahead of what they read tiles ask for more, of a cell or of the next one: in bytes.
   static constexpr std::size_t codes_ahead = 8192;
 
@@ -101,8 +99,11 @@ struct CodeTiles : Survivors<Tier> {
         squared = fma(missing, missing, squared);
         square = fma(code, code, square);
       }
-      for (int i = 0; i < Double::width; ++i)
-        codes[j + i] = static_cast<std::uint8_t>(static_cast<int>(code[i]) + range.offset);
+      using Whole = typename simd::VectorOf<std::int32_t, Double::width>::type;
+      using Bytes = typename simd::VectorOf<std::uint8_t, Double::width>::type;
+      const Bytes bytes = __builtin_convertvector(
+          __builtin_convertvector((code + Double(1.0 * range.offset)).v, Whole), Bytes);
+      __builtin_memcpy(codes + j, &bytes, sizeof bytes);
     }
     double error = 0, whole = 0;
     for (int i = 0; i < Double::width; ++i) {
@@ -145,35 +146,31 @@ struct CodeTiles : Survivors<Tier> {
                : padding_start + 1;
   }
 
-  /// Takes those of a panel's rows into a query's buffer whose sums are not below its threshold.
-  [[gnu::noinline]] void take(Row& row, const std::int32_t* sums, std::size_t position) const {
+  /// Takes those of a panel's rows into a query's buffer whose bit is set. sums: P less `threshold`, asked
+  /// for only where the screen tells the query's rows apart.
+  [[gnu::noinline]] void take(Row& row, std::uint32_t survivors, const std::int32_t* sums,
+                              std::int32_t threshold, std::size_t position) const {
     QueryState& state = scratch.state[row.query];
-    const CodedQuery& coded = scratch.coded[row.query];
-    const double square = coded.square, factor = static_cast<double>(2u << coded.exponent);
-    const double step = static_cast<double>(job.index.codes.step);
     alignas(64) float lower[panel_width];
     alignas(64) float upper[panel_width];
-    std::uint32_t survivors = 0;
-    for (int v = 0; v < registers; ++v)
-      survivors |= lane_bits(Word::load(sums + v * lanes) >= Word(row.threshold)) << (v * lanes);
-    if (state.settling) {
+    if (state.told_by == ToldBy::screen) {
+      const CodedQuery& coded = scratch.coded[row.query];
+      const double square = coded.square, factor = static_cast<double>(2u << coded.exponent);
+      const double step = static_cast<double>(job.index.codes.step);
       for (int v = 0; v < registers; ++v) {
         Float(0.0f).store(lower + v * lanes);
-        Float(infinite).store(upper + v * lanes);  // nobody asks
+        Float(infinite).store(upper + v * lanes);
       }
       for (std::uint32_t left = survivors; left; left &= left - 1) {
         const int lane = __builtin_ctz(left);
-        lower[lane] = code_lower(square, factor, sums[lane], row.error, step);
-      }
-    } else {
-      for (int lane = 0; lane < panel_width; ++lane) {
-        lower[lane] = code_lower(square, factor, sums[lane], row.error, step);
-        upper[lane] = code_upper(square, factor, sums[lane], row.error, step);
+        const std::int32_t product = sums[lane] + threshold;
+        lower[lane] = code_lower(square, factor, product, row.error, step);
+        upper[lane] = code_upper(square, factor, product, row.error, step);
       }
     }
     if (this->keep(row.query, survivors, position, lower, upper)) {
-      this->make_room(row.query, state, sure);
-      row.threshold = threshold(row);
+      this->make_room(row.query, state);
+      row.threshold = this->threshold(row);
     }
   }
 
@@ -231,30 +228,41 @@ struct CodeTiles : Survivors<Tier> {
         for (int c = 0; c < columns; ++c) all = all & sum[h][c];
       }
       if (__builtin_expect(lane_bits(all) != (1u << lanes) - 1, 0)) {
-        // As they are, since a threshold rises when a panel before has been taken from.
-        alignas(64) std::int32_t values[height][columns * lanes];
+        alignas(64) std::int32_t sums[height][columns * lanes];
 #pragma GCC unroll 16
         for (int h = 0; h < height; ++h) {
 #pragma GCC unroll 16
-          for (int c = 0; c < columns; ++c)
-            (sum[h][c] + Word(rows[h].threshold)).store(values[h] + c * lanes);
+          for (int c = 0; c < columns; ++c) sum[h][c].store(sums[h] + c * lanes);
         }
-        for (int h = 0; h < height; ++h)
+        constexpr std::uint32_t every = (std::uint32_t{1} << lanes) - 1;
+        for (int h = 0; h < height; ++h) {
+          const std::int32_t threshold = rows[h].threshold;  // those sums', since taking raises it
           for (int p = 0; p < abreast; ++p) {
-            const std::int32_t* at = values[h] + p * panel_width;
-            Word some(0);
+            const std::int32_t* const at = sums[h] + p * panel_width;
+            std::uint32_t kept = 0;
             for (int c = 0; c < registers; ++c)
-              some = some | (Word::load(at + c * lanes) >= Word(rows[h].threshold));
-            if (lane_bits(some)) take(rows[h], at, (panel + p) * panel_width);
+              kept |= (lane_bits(Word::load(at + c * lanes)) ^ every) << (c * lanes);
+            if (kept) take(rows[h], kept, at, threshold, (panel + p) * panel_width);
           }
+        }
       }
     }
   }
 
-  /// The `count` first of `active`, at most `height`, against a cell.
+  /// As many as stay in the second-level cache from one tile of queries to the next.
+  LANNER_INLINE std::size_t cells_at_once() const {
+    constexpr std::size_t cached = std::size_t{1} << 18;
+    const std::size_t some = cached / (cell_rows_max * job.index.codes.stride);
+    return some > 1 ? some : 1;
+  }
+
+  /// The `count` first of `active`, at most `height`, against the cells [begin, end).
   template <int height, int abreast>
-  void take_tile(std::size_t cell, const std::uint32_t* active, std::size_t count) const {
+  void take_tile(std::size_t begin, std::size_t end, const std::uint32_t* active, std::size_t count) const {
     const CodeView& view = job.index.codes;
+    float error = 0;
+    for (std::size_t cell = begin; cell < end; ++cell)
+      error = view.error[cell] > error ? view.error[cell] : error;
     Row rows[height];
     for (int h = 0; h < height; ++h) {
       const bool real = static_cast<std::size_t>(h) < count;
@@ -264,11 +272,11 @@ struct CodeTiles : Survivors<Tier> {
                              j % code_tile_features,
                          scratch.codes + query * view.stride + j, code_padding);
       rows[h].query = query;
-      rows[h].error = scratch.coded[query].error + static_cast<double>(view.error[cell]);
+      rows[h].error = scratch.coded[query].error + static_cast<double>(error);
       rows[h].threshold = real ? threshold(rows[h]) : -padding_start;
     }
-    run_tile<height, abreast>(rows, scratch.coded[active[0]].exponent, job.index.cell_begin[cell],
-                              job.index.cell_end[cell]);
+    run_tile<height, abreast>(rows, scratch.coded[active[0]].exponent, job.index.cell_begin[begin],
+                              job.index.cell_end[end - 1]);
   }
 };
 

@@ -19,7 +19,6 @@ struct FloatTiles : Survivors<Tier> {
   using typename Base::Float;
   using typename Base::Word;
 
-  static constexpr bool sure = false;  ///< of Survivors::make_room
   /// How far ahead of what they read tiles ask for more, of a cell or of the next one: in floats.
   static constexpr std::size_t panels_ahead = 2048, bias_ahead = 256;
 
@@ -48,14 +47,14 @@ struct FloatTiles : Survivors<Tier> {
     for (int v = 0; v < registers; ++v) {
       const Float a = Float::load(values + v * lanes);
       const Float below = a + Float(row.lower_shift);
-      fma(Float(-0x1p-22f), absolute(below), below).store(lower + v * lanes);
+      simd::maximum(fma(Float(-0x1p-22f), absolute(below), below), Float(0.0f)).store(lower + v * lanes);
       const Float extra = fma(Float::load(index.bias + position + v * lanes), extra_share, upper_shift);
       const Float above = fma(extra, Float(1 + 0x1p-22f), a);
       simd::maximum(fma(Float(0x1p-22f), absolute(above), above), Float(0.0f)).store(upper + v * lanes);
       survivors |= bits_at_most(a, Float(row.threshold)) << (v * lanes);
     }
     if (this->keep(row.query, survivors, position, lower, upper)) {
-      this->make_room(row.query, state, sure);
+      this->make_room(row.query, state);
       row.threshold = state.bounded ? screen_threshold(state.limit, row.lower_shift) : row.threshold;
     }
   }
@@ -162,9 +161,14 @@ struct FloatTiles : Survivors<Tier> {
     row.threshold = state.bounded ? screen_threshold(state.limit, row.lower_shift) : 0x1.fffffep127f;
   }
 
-  /// The `count` first of `active`, at most `height`, against a cell.
+  /// Each cell has its own centre.
+  LANNER_INLINE static constexpr std::size_t cells_at_once() {
+    return 1;
+  }
+
+  /// The `count` first of `active`, at most `height`, against the cell [cell, end).
   template <int height, int abreast>
-  void take_tile(std::size_t cell, const std::uint32_t* active, std::size_t count) const {
+  void take_tile(std::size_t cell, std::size_t, const std::uint32_t* active, std::size_t count) const {
     TileRow rows[height];
     for (int h = 0; h < height; ++h) {
       const bool real = static_cast<std::size_t>(h) < count;

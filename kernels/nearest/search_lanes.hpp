@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/nearest/search_survivors.hpp"
+#include "kernels/simd/transpose.hpp"
 
 namespace lanner::nearest {
 
@@ -17,14 +18,20 @@ struct GroupSearch : Tiles {
   using Tiles::scratch;
   using Tiles::smaller;
   using typename Tiles::Float;
+  using typename Tiles::Tier;
   using typename Tiles::Word;
 
   static constexpr std::uint32_t no_cell = 0xFFFFFFFF;
+  /// Once so many cells of a block have been measured, and fewer than one in so many was excluded, the other
+  /// queries go through the block without.
+  static constexpr std::uint32_t tried_cells = 256, worth_excluding = 8;
+  /// In so many blocks, and a share of all, a query looks for its home: where more could hold one, boxes tell
+  /// little.
+  static constexpr std::uint32_t blocks_for_home = 12;
   static constexpr std::size_t alone_max = 3;  ///< queries, which are sooner searched for one by one
 
   void prepare_all() const {
     const IndexView& index = job.index;
-    const std::size_t columns = job.plan.columns;
     for (std::size_t i = 0; i < queries; ++i) {
       QueryState& state = scratch.state[i];
       const float* q = job.queries.data + (first + i) * job.queries.stride;
@@ -32,22 +39,35 @@ struct GroupSearch : Tiles {
       bool bounded = true;
       for (std::size_t j = 0; j < index.width; ++j)
         bounded = bounded && __builtin_fabsf(index.scale * q[j]) <= scaled_query_max;
-      for (std::size_t j = 0; j < index.width; ++j) {
-        copy[j] = bounded ? q[j] : 0;
-        scratch.scaled[j * columns + i] = index.scale * copy[j];
-      }
+      for (std::size_t j = 0; j < index.width; ++j) copy[j] = bounded ? q[j] : 0;
       for (std::size_t j = index.width; j < index.centre_stride; ++j) copy[j] = 0;
-      state.count = state.settled_count = 0;
+      state.count = state.measured = state.settled_count = 0;
       state.limit = infinite;
       const std::uint32_t self = job.self ? job.self[first + i] : no_self;
       state.self = self == no_self ? no_self : index.position_of[self];
       state.bounded = bounded;
-      state.settling = false;
+      state.told_by = bounded ? ToldBy::screen : ToldBy::chains;
       scratch.reach[i] = infinite;
       Tiles::prepare(i);
     }
-    for (std::size_t j = 0; j < index.width; ++j)
-      for (std::size_t i = queries; i < columns; ++i) scratch.scaled[j * columns + i] = 0;
+  }
+
+  /// Lanes are queries.
+  void scale_all() const {
+    const IndexView& index = job.index;
+    const std::size_t columns = job.plan.columns;
+    for (std::size_t i = queries * index.centre_stride; i < columns * index.centre_stride; ++i)
+      scratch.query[i] = 0;
+    const Float scale(index.scale);
+    for (std::size_t i = 0; i < columns; i += lanes)
+      for (std::size_t j = 0; j < index.width; j += 8) {
+        Float features[8];
+        simd::load_columns<Tier>(scratch.query + i * index.centre_stride + j, index.centre_stride, 8,
+                                 features);
+        const std::size_t some = smaller(index.width - j, 8);
+        for (std::size_t f = 0; f < some; ++f)
+          (scale * features[f]).store(scratch.scaled + (j + f) * columns + i);
+      }
   }
 
   template <int registers_abreast>
@@ -134,9 +154,13 @@ struct GroupSearch : Tiles {
     }
   }
 
+  /// Those of a block's cells that have rows.
   LANNER_INLINE std::uint32_t cells_of(std::size_t block) const {
-    const std::size_t left = job.index.cells - block * block_cells;
-    return left < block_cells ? (1u << left) - 1 : (1u << block_cells) - 1;
+    const std::size_t begin = block * block_cells, end = smaller(begin + block_cells, job.index.cells);
+    std::uint32_t cells = 0;
+    for (std::size_t cell = begin; cell < end; ++cell)
+      cells |= std::uint32_t{job.index.cell_begin[cell] < job.index.cell_end[cell]} << (cell - begin);
+    return cells;
   }
 
   /// Calls `take(query)` for the queries whose bits `chosen(bound, i)` sets, bound being that to a block.
@@ -168,9 +192,12 @@ struct GroupSearch : Tiles {
     const std::size_t columns = job.plan.columns;
     std::uint32_t* const home = scratch.home_cell;
     float* const nearest = scratch.active_bound;
+    std::uint32_t* const looked_at = scratch.through;
+    const std::size_t most = blocks_for_home + index.blocks / 16;
     for (std::size_t i = 0; i < columns; ++i) {
       nearest[i] = infinite;
       home[i] = no_cell;
+      looked_at[i] = 0;
     }
     const auto look = [&](std::size_t block, const float* limit) {
       const Float spread(index.block_spread[block]);
@@ -178,7 +205,7 @@ struct GroupSearch : Tiles {
           block,
           [&](Float bound, std::size_t i) { return bits_at_most(bound + spread, Float::load(limit + i)); },
           [&](std::size_t query) {
-            if (home[query] / block_cells == block) return;
+            if (home[query] / block_cells == block || ++looked_at[query] > most) return;
             std::uint32_t cell;
             const float least = least_key(query, block, cell);
             if (least < nearest[query]) {
@@ -218,7 +245,7 @@ struct GroupSearch : Tiles {
     for (std::size_t i = 0; i < queries; ++i) {
       measure_all_cells(i);
       scratch.home[i] = bound_holding(scratch.key, nullptr, index.blocks * block_cells,
-                                      smaller(job.plan.homes, index.cells));
+                                      smaller(job.plan.homes, index.cells), 0);
       if (!scratch.state[i].bounded) scratch.home[i] = infinite;
       scratch.home_cell[i] = no_cell;
     }
@@ -244,6 +271,10 @@ struct GroupSearch : Tiles {
 
   /// The queries against a cell's rows; their order is lost.
   void visit(std::size_t cell, std::uint32_t* active, std::size_t count) const {
+    visit(cell, cell + 1, active, count);
+  }
+  /// Or those of the cells [begin, end).
+  void visit(std::size_t begin, std::size_t end, std::uint32_t* active, std::size_t count) const {
     constexpr int full = Tiles::tile_rows;
     while (count > 0) {
       const std::size_t alike = this->alike(active, count);
@@ -251,15 +282,15 @@ struct GroupSearch : Tiles {
       for (std::size_t left = alike; left > 0;) {
         std::size_t taken = full;
         if (left > full / 2) {
-          this->template take_tile<full, 1>(cell, active, left);
+          this->template take_tile<full, 1>(begin, end, active, left);
         } else if (left > full / 4) {
-          this->template take_tile<full / 2, 2>(cell, active, left);
+          this->template take_tile<full / 2, 2>(begin, end, active, left);
           taken = full / 2;
         } else if (left > 1) {
-          this->template take_tile<full / 4, 4>(cell, active, left);
+          this->template take_tile<full / 4, 4>(begin, end, active, left);
           taken = full / 4;
         } else {
-          this->template take_tile<1, 4>(cell, active, left);
+          this->template take_tile<1, 4>(begin, end, active, left);
           taken = 1;
         }
         taken = smaller(taken, left);
@@ -303,7 +334,7 @@ struct GroupSearch : Tiles {
     if (job.plan.homes > 1) {
       measure_all_cells(query);
       return bound_holding(scratch.key, nullptr, index.blocks * block_cells,
-                           smaller(job.plan.homes, index.cells));
+                           smaller(job.plan.homes, index.cells), 0);
     }
     const float* const distance = scratch.block_distance;
     std::size_t best = 0;
@@ -347,7 +378,7 @@ struct GroupSearch : Tiles {
       visit_chosen(query, block, [&](const Float&, const Float& key) { return key <= Float(home); });
     }
     if (!state.bounded) return;
-    if (state.count >= job.k) this->make_room(query, state, Tiles::sure);
+    if (state.count >= job.k) this->make_room(query, state);
     const float reach = scratch.reach[query];
     for (std::size_t block = 0; block < index.blocks; ++block)
       if (distance[block] <= reach && !looked_at[block]) measure_cells(query, block);
@@ -375,7 +406,8 @@ struct GroupSearch : Tiles {
     const std::size_t columns = job.plan.columns;
     const std::uint32_t cells = cells_of(block);
     const Float spread(index.block_spread[block]);
-    std::size_t count[block_cells] = {};
+    std::size_t count[block_cells] = {}, through = 0;
+    std::uint32_t measured = 0, excluded = 0;
     each_query(
         block,
         [&](Float bound, std::size_t i) {
@@ -383,6 +415,12 @@ struct GroupSearch : Tiles {
                       : bits_at_most(bound + spread, Float::load(scratch.home + i));
         },
         [&](std::size_t query) {
+          const bool at_home_here = scratch.home_cell[query] / block_cells == block;
+          if (away && job.plan.homes == 1 && !at_home_here && measured >= tried_cells &&
+              excluded < measured / worth_excluding) {
+            scratch.through[through++] = static_cast<std::uint32_t>(query);
+            return;
+          }
           Float bound[block_registers], key[block_registers];
           measure_cells(query, block, bound, key);
           const Float home(scratch.home[query]), reach(scratch.reach[query]);
@@ -394,8 +432,9 @@ struct GroupSearch : Tiles {
             bits |= (away ? bits_at_most(bound[v], reach) & ~at_home : at_home) << (v * lanes);
           }
           bits &= cells;
-          if (scratch.home_cell[query] / block_cells == block)
-            bits &= ~(1u << scratch.home_cell[query] % block_cells);
+          measured += static_cast<std::uint32_t>(__builtin_popcount(cells));
+          excluded += static_cast<std::uint32_t>(__builtin_popcount(cells & ~bits));
+          if (at_home_here) bits &= ~(1u << scratch.home_cell[query] % block_cells);
           for (; bits; bits &= bits - 1) {
             const auto cell = static_cast<std::size_t>(__builtin_ctz(bits));
             const std::size_t to = cell * columns + count[cell]++;
@@ -412,9 +451,25 @@ struct GroupSearch : Tiles {
       }
       if (left) visit(block * block_cells + cell, active, left);
     }
+    if (through) visit_all(block, scratch.through, through);
+  }
+
+  /// The queries against all cells of a block; their order is lost.
+  void visit_all(std::size_t block, std::uint32_t* active, std::size_t count) const {
+    const std::size_t end = smaller((block + 1) * block_cells, job.index.cells);
+    const std::size_t some = this->cells_at_once();
+    for (std::size_t cell = block * block_cells; cell < end; cell += some)
+      visit(cell, smaller(cell + some, end), active, count);
   }
 
   void run_together() const {
+    if (!job.index.boxes_tell) {
+      for (std::size_t i = 0; i < queries; ++i) scratch.active[i] = static_cast<std::uint32_t>(i);
+      for (std::size_t block = 0; block < job.index.blocks; ++block)
+        visit_all(block, scratch.active, queries);
+      return;
+    }
+    scale_all();
     measure_blocks();
     if (job.plan.homes == 1) {
       find_home_cells();
@@ -425,8 +480,7 @@ struct GroupSearch : Tiles {
     }
     // What a buffer holds by now says more than the limit that came from its first rows.
     for (std::size_t i = 0; i < queries; ++i)
-      if (scratch.state[i].bounded && scratch.state[i].count >= job.k)
-        this->make_room(i, scratch.state[i], Tiles::sure);
+      if (scratch.state[i].bounded && scratch.state[i].count >= job.k) this->make_room(i, scratch.state[i]);
     for (std::size_t block = 0; block < job.index.blocks; ++block) visit_block(block, true);
   }
 
@@ -437,12 +491,7 @@ struct GroupSearch : Tiles {
     } else {
       run_together();
     }
-    for (std::size_t i = 0; i < queries; ++i) {
-      QueryState& state = scratch.state[i];
-      // By their bounds most of them go, which costs less than settling them.
-      if (!state.settling && state.count > job.k + job.k / 4) this->make_room(i, state, Tiles::sure);
-      finish(job, scratch, first + i, this->settle(i, state));
-    }
+    for (std::size_t i = 0; i < queries; ++i) this->conclude(i, scratch.state[i]);
   }
 };
 

@@ -10,6 +10,7 @@
 
 #include "kernels/nearest/search.hpp"
 #include "kernels/simd/lanes.hpp"
+#include "kernels/simd/sums.hpp"
 
 namespace lanner::nearest {
 
@@ -51,8 +52,9 @@ LANNER_INLINE void store_chosen(simd::Lanes<Tier, std::int32_t> values, std::uin
   }
 }
 /// The queries [first, first + queries) of a job, by one thread.
-template <class Tier>
+template <class SimdTier>
 struct Survivors {
+  using Tier = SimdTier;
   using Float = simd::Floats<Tier>;
   using Double = simd::Doubles<Tier>;
   using Word = typename Float::Mask;
@@ -71,9 +73,10 @@ struct Survivors {
 
   LANNER_INLINE static std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
-  /// The smallest bound, roughly, that holds rows of at least `wanted` weight; infinite if there are none.
+  /// A bound that holds rows of at least `wanted` weight, and of at most `surplus` more where one does;
+  /// infinite if there are too few.
   [[gnu::noinline]] static float bound_holding(const float* values, const std::uint32_t* weight,
-                                               std::size_t count, std::size_t wanted) {
+                                               std::size_t count, std::size_t wanted, std::size_t surplus) {
     const auto holds = [&](std::int32_t bits) {
       const Float bound(__builtin_bit_cast(float, bits));
       std::uint64_t sum = 0;
@@ -105,7 +108,7 @@ struct Survivors {
       const std::uint64_t held = holds(middle);
       if (held >= wanted) {
         high = middle;
-        if (held <= wanted + wanted / 16) break;
+        if (held <= wanted + surplus) break;
       } else {
         low = middle;
       }
@@ -113,10 +116,23 @@ struct Survivors {
     return __builtin_bit_cast(float, high);
   }
 
-  /// The first lines of a row; the hardware follows where there are more.
-  LANNER_INLINE void prefetch(const float* row) const {
-    __builtin_prefetch(row);
-    if (job.index.row_stride > 16) __builtin_prefetch(row + 16);
+  /// The least of the values that holds rows of `wanted` weight.
+  static float least_holding(const float* values, const std::uint32_t* weight, std::size_t count,
+                             std::size_t wanted) {
+    const Float bound(bound_holding(values, weight, count, wanted, 0));
+    Float largest(0.0f);
+    for (std::size_t i = 0; i < count; i += lanes) {
+      const Float value = Float::load(values + i);
+      largest = simd::maximum(select(value <= bound, value, Float(0.0f)), largest);
+    }
+    return -least_lane(-largest);
+  }
+
+  /// The first `lines` of a row; the hardware follows where there are more.
+  LANNER_INLINE void prefetch(const float* row, std::size_t lines = 2) const {
+    constexpr std::size_t line = 16;
+    for (std::size_t i = 0; i < lines && i * line < job.index.row_stride; ++i)
+      __builtin_prefetch(row + i * line);
   }
 
   /// The float64 chains of the definition for `count` rows at `position`, some at a time.
@@ -177,8 +193,9 @@ struct Survivors {
     }
   }
 
-  /// Puts a panel's rows whose bit is set into a query's buffer, with bounds of their S [panel_width].
-  /// Whether the buffer is full then, and room must be made.
+  /// Puts a panel's rows whose bit is set into a query's buffer, with bounds of their S [panel_width], not
+  /// negative, which matter only if the screen tells the query's rows apart. Whether the buffer is full then,
+  /// and room must be made.
   LANNER_INLINE bool keep(std::size_t query, std::uint32_t survivors, std::size_t position,
                           const float* lower, const float* upper) const {
     QueryState& state = scratch.state[query];
@@ -191,44 +208,165 @@ struct Survivors {
     for (int v = 0; v < registers; ++v, survivors >>= lanes) {
       const std::uint32_t kept = survivors & ((1u << lanes) - 1);
       const auto at = static_cast<std::int32_t>(position) + v * lanes;
-      const Float least = state.bounded ? Float::load(lower + v * lanes) : Float(0.0f);
-      const Float most = state.bounded ? Float::load(upper + v * lanes) : Float(infinite);
-      store_chosen<Tier>(to_bits(least), kept, state.lower + count);
-      store_chosen<Tier>(to_bits(most), kept, state.upper + count);
+      if (state.told_by == ToldBy::screen) {
+        store_chosen<Tier>(to_bits(Float::load(lower + v * lanes)), kept, state.lower + count);
+        store_chosen<Tier>(to_bits(Float::load(upper + v * lanes)), kept, state.upper + count);
+      }
       store_chosen<Tier>(Word::load(counting) + Word(at), kept, state.position + count);
       if (job.weighted) store_chosen<Tier>(load_words(job.index.weight + at), kept, state.weight + count);
       count += static_cast<std::uint32_t>(__builtin_popcount(kept));
     }
     if (job.weighted && self < panel_width)
       for (std::uint32_t i = state.count; i < count; ++i) state.weight[i] -= state.position[i] == state.self;
+    if (state.told_by != ToldBy::screen) {
+      constexpr std::size_t lines_ahead = 8;
+      for (std::uint32_t i = state.count; i < count; ++i)
+        prefetch(job.index.rows + state.position[i] * job.index.row_stride, lines_ahead);
+    }
     state.count = count;
     return count >= job.plan.capacity;
   }
 
-  /// Drops the survivors that the limit excludes.
-  void drop_beyond_limit(QueryState& state) const {
-    const Float limit(state.limit);
-    for (; state.count % lanes != 0; ++state.count) state.lower[state.count] = __builtin_nanf("");
+  LANNER_INLINE static Word load_words(const std::uint32_t* from) {
+    return Word::load(reinterpret_cast<const std::int32_t*>(from));
+  }
+  LANNER_INLINE const std::uint32_t* weights(const QueryState& state) const {
+    return job.weighted ? state.weight : nullptr;
+  }
+
+  /// Makes what stands behind the survivors, up to a whole register, weigh nothing and have those bounds;
+  /// returns how many there are then.
+  LANNER_INLINE static std::uint32_t pad(QueryState& state, float lower, float upper) {
+    std::uint32_t padded = state.count;
+    for (; padded % lanes != 0; ++padded) {
+      state.lower[padded] = lower;
+      state.upper[padded] = upper;
+      state.weight[padded] = 0;
+    }
+    return padded;
+  }
+
+  /// Drops the survivors but those whose bit `chosen(lower, upper)` sets; it sets none for what is not a
+  /// number. Either all of them were measured, or none.
+  template <class Chosen>
+  LANNER_INLINE void leave(QueryState& state, const Chosen& chosen) const {
+    const std::uint32_t padded = pad(state, __builtin_nanf(""), __builtin_nanf(""));
     std::uint32_t left = 0;
     // In place: what is written never overtakes what is read.
-    for (std::uint32_t i = 0; i < state.count; i += lanes) {
-      const std::uint32_t kept = bits_at_most(Float::load(state.lower + i), limit);
-      store_chosen<Tier>(to_bits(Float::load(state.lower + i)), kept, state.lower + left);
-      store_chosen<Tier>(to_bits(Float::load(state.upper + i)), kept, state.upper + left);
+    for (std::uint32_t i = 0; i < padded; i += lanes) {
+      const Float lower = Float::load(state.lower + i), upper = Float::load(state.upper + i);
+      const std::uint32_t kept = chosen(lower, upper);
+      store_chosen<Tier>(to_bits(lower), kept, state.lower + left);
+      store_chosen<Tier>(to_bits(upper), kept, state.upper + left);
       store_chosen<Tier>(load_words(state.position + i), kept, state.position + left);
       if (job.weighted) store_chosen<Tier>(load_words(state.weight + i), kept, state.weight + left);
       left += static_cast<std::uint32_t>(__builtin_popcount(kept));
     }
     state.count = left;
+    if (state.measured) state.measured = left;
   }
-  LANNER_INLINE static Word load_words(const std::uint32_t* from) {
-    return Word::load(reinterpret_cast<const std::int32_t*>(from));
+  [[gnu::noinline]] void drop_beyond_limit(QueryState& state) const {
+    const Float limit(state.limit);
+    leave(state, [&](const Float& lower, const Float&) { return bits_at_most(lower, limit); });
   }
 
-  /// Puts the settled rows of a query and those of its buffer that the limit leaves into scratch.merged.
+  /// Lowers the limit as far as the survivors' bounds allow, where rows of `wanted` weight are asked for
+  /// (bound_holding), and drops what is beyond it.
+  void narrow(QueryState& state, std::size_t wanted, std::size_t surplus) const {
+    const std::uint32_t padded = pad(state, infinite, infinite);
+    const float kth = bound_holding(state.upper, weights(state), padded, wanted, surplus);
+    const float limit = screen_limit(static_cast<double>(kth));
+    if (limit < state.limit) state.limit = limit;
+    drop_beyond_limit(state);
+  }
+
+  /// Leaves out the survivors that are surely nearer than the one at which they weigh `wanted`; returns what
+  /// they weigh.
+  [[gnu::noinline]] std::size_t leave_out_nearer(QueryState& state, std::size_t wanted) const {
+    const std::uint32_t padded = pad(state, infinite, infinite);
+    const Float kth(least_holding(state.lower, weights(state), padded, wanted));
+    if (!(kth[0] < infinite)) return 0;
+    std::size_t nearer = 0;
+    for (std::uint32_t i = 0; i < state.count; ++i)
+      nearer += state.upper[i] < kth[0] ? (job.weighted ? state.weight[i] : 1) : 0;
+    leave(state, [&](const Float&, const Float& upper) { return bits_at_most(kth, upper); });
+    return nearer;
+  }
+
+  /// Puts bounds of S by squared distances in float32 in the place of the screen's.
+  [[gnu::noinline]] void measure(std::size_t query, QueryState& state) const {
+    if (state.measured == state.count) return;
+    const IndexView& index = job.index;
+    const float* q = scratch.query + query * index.centre_stride;
+    const Float scale(index.scale);
+    for (std::size_t j = 0; j < index.centre_stride; j += lanes)
+      (scale * Float::load(q + j)).store(scratch.measured_query + j);
+    constexpr std::size_t some = 8;
+    const auto row = [&](std::size_t i) {
+      return index.rows + state.position[smaller(i, state.count - 1)] * index.row_stride;
+    };
+    for (std::size_t i = state.measured; i < state.count; i += some) {
+      simd::Floats<simd::Avx2> parts[some];
+      for (std::size_t c = 0; c < some; ++c) {
+        prefetch(row(i + c + some));
+        parts[c] = squared_parts(row(i + c));
+      }
+      lane_sums(parts).store(state.upper + i);
+    }
+    const Float share(screen_measured_error(index.width));
+    const Float absolute(screen_measured_absolute(index.bound));
+    for (std::size_t i = state.measured; i < state.count; i += lanes) {
+      const Float squared = Float::load(state.upper + i);
+      simd::maximum(fma(-share, squared, squared) - absolute, Float(0.0f)).store(state.lower + i);
+      (fma(share, squared, squared) + absolute).store(state.upper + i);
+    }
+    state.measured = state.count;
+  }
+
+  /// Parts of the squared distance of a row from scratch.measured_query.
+  LANNER_INLINE simd::Floats<simd::Avx2> squared_parts(const float* row) const {
+    const Float scale(job.index.scale);
+    const float* q = scratch.measured_query;
+    const std::size_t stride = job.index.row_stride;
+    Float sum[2] = {Float(0.0f), Float(0.0f)};
+    const auto add = [&](std::size_t at, Float& part) {
+      const Float difference = fma(scale, Float::load(row + at), -Float::load(q + at));
+      part = fma(difference, difference, part);
+    };
+    std::size_t j = 0;
+    for (; j + 2 * lanes <= stride; j += 2 * lanes) {
+      add(j, sum[0]);
+      add(j + lanes, sum[1]);
+    }
+    if (j + lanes <= stride) {
+      add(j, sum[0]);
+      j += lanes;
+    }
+    const Float both = sum[0] + sum[1];
+    __m256 eight;
+    if constexpr (simd::Wide<Float>) {
+      const simd::Halves<Float> half(both);
+      eight = _mm256_add_ps(half.low, half.high);
+    } else {
+      eight = both.v;
+    }
+    // A register would reach into the next row.
+    __m128 four = _mm_setzero_ps();
+    for (; j < stride; j += 4) {
+      const __m128 difference =
+          _mm_fmsub_ps(_mm_set1_ps(job.index.scale), _mm_loadu_ps(row + j), _mm_loadu_ps(q + j));
+      four = _mm_fmadd_ps(difference, difference, four);
+    }
+    return simd::Floats<simd::Avx2>(_mm256_add_ps(eight, _mm256_zextps128_ps256(four)));
+  }
+
+  /// Puts the settled rows of a query and those of its buffer into scratch.merged.
   std::size_t settle(std::size_t query, QueryState& state) const {
     const IndexView& index = job.index;
-    drop_beyond_limit(state);
+    if (state.told_by == ToldBy::chains && state.bounded) {
+      measure(query, state);
+      drop_beyond_limit(state);
+    }
     const float* q = job.queries.data + (first + query) * job.queries.stride;
     for (std::size_t j = 0; j < index.width; ++j) scratch.exact_query[j] = static_cast<double>(q[j]);
     for (std::size_t j = index.width; j < index.row_stride; ++j) scratch.exact_query[j] = 0;
@@ -240,26 +378,25 @@ struct Survivors {
       scratch.merged[count++] = {scratch.exact_squared[i], index.row_at[at],
                                  job.weighted ? state.weight[i] : index.weight[at]};
     }
-    state.count = 0;
+    state.count = state.measured = 0;
     return count;
   }
 
-  /// Makes room in a full buffer, and lowers the limit: by the bounds, or where these are too loose, or
-  /// `sure` is asked for, by settling what they leave.
-  [[gnu::noinline]] void make_room(std::size_t query, QueryState& state, bool sure) const {
-    if (!state.settling) {
-      std::uint32_t padded = state.count;
-      for (; padded % lanes != 0; ++padded) {
-        state.upper[padded] = infinite;
-        state.weight[padded] = 0;
+  /// Makes room in a full buffer, and lowers the limit: by the screen's bounds; where these tell too few rows
+  /// apart, by measuring them from then on; and where even that does, by settling.
+  [[gnu::noinline]] void make_room(std::size_t query, QueryState& state) const {
+    const std::size_t loose = (job.plan.keep + job.plan.capacity) / 2;
+    if (state.told_by != ToldBy::chains) {
+      if (state.told_by == ToldBy::measure) measure(query, state);
+      narrow(state, job.k, job.k / 16);
+      if (state.told_by == ToldBy::screen && state.count > loose) {
+        state.told_by = ToldBy::measure;
+        measure(query, state);
+        narrow(state, job.k, job.k / 16);
       }
-      const float kth = bound_holding(state.upper, job.weighted ? state.weight : nullptr, padded, job.k);
-      const float limit = screen_limit(static_cast<double>(kth));
-      if (limit < state.limit) state.limit = limit;
-      drop_beyond_limit(state);
-      state.settling = sure || state.count > job.plan.capacity - job.plan.capacity / 8;
+      if (state.count > job.plan.capacity - job.plan.capacity / 8) state.told_by = ToldBy::chains;
     }
-    if (state.settling) {
+    if (state.told_by == ToldBy::chains) {
       double kth;
       state.settled_count = keep_nearest(job, scratch.merged, settle(query, state), &kth);
       for (std::size_t i = 0; i < state.settled_count; ++i) state.settled[i] = scratch.merged[i];
@@ -267,6 +404,30 @@ struct Survivors {
       if (limit < state.limit) state.limit = limit;
     }
     scratch.reach[query] = screen_reach(job.index.bound, state.limit);
+  }
+
+  /// Settles what is left of a query's survivors, as few of them as its answer needs, and writes that.
+  void conclude(std::size_t query, QueryState& state) const {
+    // Of fewer values, telling rows apart costs as much as settling them.
+    constexpr std::size_t many_values = 2048;
+    std::size_t nearer = 0;
+    if (state.told_by != ToldBy::chains) {
+      const bool many = state.count * job.index.row_stride > many_values;
+      if (state.told_by == ToldBy::measure) measure(query, state);
+      if (many || state.count > job.k + job.k / 4)
+        narrow(state, job.k, 0);
+      else
+        drop_beyond_limit(state);
+      const bool one = many && job.summary && job.summarise == Summary::kth;
+      if (one) nearer = leave_out_nearer(state, job.k);
+      const std::size_t needed = one ? 1 : smaller(job.k, state.count);
+      if (many && state.told_by == ToldBy::screen && state.count > needed + 2 + state.count / 8) {
+        measure(query, state);
+        narrow(state, job.k - nearer, 0);
+        if (one) nearer += leave_out_nearer(state, job.k - nearer);
+      }
+    }
+    finish(job, scratch, first + query, settle(query, state), nearer);
   }
 };
 

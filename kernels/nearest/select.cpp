@@ -115,6 +115,17 @@ std::size_t cut(const Job& job, const Scratch& scratch, Settled* entries, std::s
   return count;
 }
 
+// The squared distance at which entries, some of them, weigh k; the largest if all weigh less.
+double kth_of(const Job& job, std::span<Settled> entries, std::size_t k) {
+  if (job.weighted) {
+    std::sort(entries.begin(), entries.end(), before);
+    std::size_t taken = 0;
+    for (const Settled& entry : entries)
+      if ((taken += entry.weight) >= k) return entry.squared;
+  }
+  return std::max_element(entries.begin(), entries.end(), before)->squared;
+}
+
 }  // namespace
 
 // k entries suffice even where duplicates count: an original row of the k+1st distinct row in order of
@@ -143,16 +154,16 @@ std::uint32_t keep_nearest(const Job& job, Settled* entries, std::size_t count, 
   return static_cast<std::uint32_t>(count);
 }
 
-void finish(const Job& job, const Scratch& scratch, std::size_t query, std::size_t count) {
-  const std::size_t k = job.k;
+void finish(const Job& job, const Scratch& scratch, std::size_t query, std::size_t count,
+            std::size_t nearer) {
+  const std::size_t k = job.k - nearer;
   Settled* entries = scratch.merged;
   if (count > k) {
     std::nth_element(entries, entries + (k - 1), entries + count, before);
     count = k;
   }
-  if (job.summary && job.summarise == Summary::kth && !job.weighted) {
-    const Settled* last = std::max_element(entries, entries + count, before);
-    job.summary[query] = count ? distance_of(last->squared) : 0;
+  if (job.summary && job.summarise == Summary::kth) {
+    job.summary[query] = count ? distance_of(kth_of(job, {entries, count}, k)) : 0;
     return;
   }
   entries = in_order(entries, count, scratch);
@@ -161,8 +172,6 @@ void finish(const Job& job, const Scratch& scratch, std::size_t query, std::size
   if (job.summary) {
     if (count == 0) {
       job.summary[query] = 0;
-    } else if (job.summarise == Summary::kth) {
-      job.summary[query] = distance_of(entries[count - 1].squared);
     } else {
       double sum = 0, taken = 0;
       for (std::size_t i = 0; i < count; ++i) {
