@@ -385,7 +385,7 @@ struct Survivors {
   /// Makes room in a full buffer, and lowers the limit: by the screen's bounds; where these tell too few rows
   /// apart, by measuring them from then on; and where even that does, by settling.
   [[gnu::noinline]] void make_room(std::size_t query, QueryState& state) const {
-    const std::size_t loose = (job.plan.keep + job.plan.capacity) / 2;
+    const std::size_t loose = job.plan.capacity - job.plan.capacity / 8;
     if (state.told_by != ToldBy::chains) {
       if (state.told_by == ToldBy::measure) measure(query, state);
       narrow(state, job.k, job.k / 16);
@@ -394,7 +394,7 @@ struct Survivors {
         measure(query, state);
         narrow(state, job.k, job.k / 16);
       }
-      if (state.count > job.plan.capacity - job.plan.capacity / 8) state.told_by = ToldBy::chains;
+      if (state.count > loose) state.told_by = ToldBy::chains;
     }
     if (state.told_by == ToldBy::chains) {
       double kth;

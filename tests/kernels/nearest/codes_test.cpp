@@ -150,6 +150,44 @@ TEST(Codes, OfQueriesBeyondTheReferences) {
   expect_exact(references, queries, 10);
 }
 
+// As of standardised flags.
+TEST(Codes, HitAValueThatMostRowsShare) {
+  std::mt19937 random(35);
+  MadeRows rows(2000, 40);
+  for (std::size_t i = 0; i < rows.count; ++i)
+    for (std::size_t j = 0; j < rows.width; ++j)
+      rows.row(i)[j] = random() % 10 ? -0.1f * static_cast<float>(j + 1) : 3.0f + static_cast<float>(j);
+  const ReferenceSet set = distinct_rows(rows);
+  const CodeGrid grid = code_grid(set, 1);
+  std::vector<float> common(rows.width);
+  for (std::size_t j = 0; j < rows.width; ++j) common[j] = -0.1f * static_cast<float>(j + 1);
+  std::vector<std::int8_t> codes(rows.width);
+  EXPECT_LT(encode(grid, 1, common.data(), codes.data()), 1e-3 * static_cast<double>(grid.step));
+  for (std::size_t i = 0; i < rows.count; ++i)  // and none is cut off
+    EXPECT_LE(encode(grid, 1, rows.row(i), codes.data()),
+              0.51 * std::sqrt(40) * static_cast<double>(grid.step));
+}
+
+TEST(Codes, WithBoxesThatTellAndWithout) {
+  std::mt19937 random(36);
+  const MadeRows round = test::made_normal(6000, 30, random);
+  const MadeRows clusters = test::made_low_rank_clusters(30'000, 30, random);
+  for (const MadeRows* references : {&round, &clusters}) {
+    const ReferenceSet set = distinct_rows(*references);
+    for (const CpuTier tier : available_cpu_tiers()) {
+      if (tier == CpuTier::scalar || !has_code_products(tier)) continue;
+      const auto device = Device::cpu({tier, 1});
+      EXPECT_EQ(CpuIndex(*device, set, Screen::codes).view().boxes_tell, references == &clusters);
+    }
+    MadeRows queries = test::made_normal(90, 30, random);
+    for (std::size_t i = 0; i < 60; ++i) std::copy_n(references->row(i * 31), 30, queries.row(i));
+    for (const std::size_t k : {5u, 200u}) {
+      expect_exact(*references, queries, k);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST(Codes, AreChosenWhereBoxesExcludeLittle) {
   std::mt19937 random(33);
   const ReferenceSet round = distinct_rows(test::made_normal(20'000, 64, random));

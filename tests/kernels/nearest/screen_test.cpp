@@ -158,5 +158,51 @@ TEST(ScreenBound, RoundsOutward) {
   EXPECT_GT(screen_reach(screen_bound(3), 1), 1);
 }
 
+// Squares of differences in `chains` chains, cut instead of rounded if asked, and a tree over these.
+float measured(const Pair& pair, std::size_t chains, bool cut) {
+  const auto rounded = [&](double x) { return cut ? truncated(x) : static_cast<float>(x); };
+  std::vector<float> sum(chains, 0.0f);
+  for (std::size_t j = 0; j < pair.q.size(); ++j) {
+    const double q = static_cast<double>(pair.scale * pair.q[j]);
+    const auto difference =
+        static_cast<double>(rounded(static_cast<double>(pair.scale) * static_cast<double>(pair.r[j]) - q));
+    float& chain = sum[j % chains];
+    chain = rounded(difference * difference + static_cast<double>(chain));
+  }
+  for (std::size_t left = chains; left > 1; left /= 2)
+    for (std::size_t i = 0; i < left / 2; ++i)
+      sum[i] = rounded(static_cast<double>(sum[i]) + static_cast<double>(sum[i + left / 2]));
+  return sum[0];
+}
+
+TEST(MeasuredBound, HoldsForAdversarialPairs) {
+  std::mt19937 random(29);
+  double used = 0;
+  for (const std::size_t d : {1u, 2u, 5u, 16u, 33u, 128u, 1000u, 20'000u})
+    for (int round = 0; round < 165; ++round) {
+      const Pair pair = test::made_pair(d, round, random);
+      Exact truth = 0;
+      for (std::size_t j = 0; j < d; ++j) {
+        const Exact difference =
+            static_cast<Exact>(pair.scale) * (static_cast<Exact>(pair.q[j]) - static_cast<Exact>(pair.r[j]));
+        truth += difference * difference;
+      }
+      const float share = screen_measured_error(d), least = screen_measured_absolute(screen_bound(d));
+      for (const std::size_t chains : {16u, 32u})
+        for (const bool cut : {false, true}) {
+          const float sum = measured(pair, chains, cut);
+          // As Survivors::measure computes them.
+          const float lower = std::max(std::fma(-share, sum, sum) - least, 0.0f);
+          const float upper = std::fma(share, sum, sum) + least;
+          ASSERT_TRUE(static_cast<Exact>(lower) <= truth) << "d " << d << ", round " << round;
+          ASSERT_TRUE(static_cast<Exact>(upper) >= truth) << "d " << d << ", round " << round;
+          if (sum > 1)
+            used = std::max(used, std::fabs(static_cast<double>(static_cast<Exact>(sum) - truth)) /
+                                      static_cast<double>(share * sum));
+        }
+    }
+  EXPECT_GT(used, 0.2) << "the pairs do not come near the bound: the test has lost its teeth";
+}
+
 }  // namespace
 }  // namespace lanner::nearest

@@ -1,6 +1,7 @@
 // Every tier against the brute force of brute_force.hpp: rows, distances, how many of each, all bits.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -95,6 +96,42 @@ TEST_P(EveryKind, IsExactForAllShapes) {
 
 INSTANTIATE_TEST_SUITE_P(Made, EveryKind, ::testing::ValuesIn(test::made_kinds),
                          [](const auto& info) { return std::string(info.param.first); });
+
+// The same values in another order and with other signs, some a bit off: from the origin as far as each
+// other, but for how a chain of them rounds.
+TEST(Search, RowsThatOnlyTheirChainsTellApart) {
+  std::mt19937 random(5);
+  for (const std::size_t width : {3u, 9u, 40u, 130u, 600u}) {
+    MadeRows references(900, width);
+    const MadeRows values = test::made_normal(1, width, random);
+    for (std::size_t i = 0; i < references.count; ++i) {
+      float* row = references.row(i);
+      std::copy_n(values.row(0), width, row);
+      std::shuffle(row, row + width, random);
+      for (std::size_t j = 0; j < width; ++j) row[j] = random() % 2 ? row[j] : -row[j];
+      if (random() % 3 == 0) row[0] = std::nextafter(row[0], random() % 2 ? 10.0f : -10.0f);
+    }
+    MadeRows queries(23, width);
+    for (std::size_t i = 0; i < queries.count; ++i)
+      for (std::size_t j = 0; j < width; ++j)
+        queries.row(i)[j] = i == 0 ? 0.0f : std::ldexp(1.0f, -30 - static_cast<int>(random() % 20));
+    for (const std::size_t k : {1u, 12u, 150u, 899u}) {
+      expect_exact(references, queries, k, {}, "shell x " + std::to_string(width), 1);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+// So many queries that boxes are found out to exclude nothing, and no more are asked.
+TEST(Search, WhereBoxesExcludeNothing) {
+  std::mt19937 random(6);
+  const MadeRows references = test::made_normal(9000, 24, random);
+  const MadeRows queries = test::made_normal(150, 24, random);
+  for (const std::size_t k : {4u, 300u}) {
+    expect_exact(references, queries, k, {}, "round", 1);
+    if (HasFatalFailure()) return;
+  }
+}
 
 TEST(Search, TheLowestOriginalRowsWinTiesEvenBetweenRepeatedRows) {
   // At distance 1 from the origin: a at rows 0, 5, 6; b at 1, 4; c at 2, 3. Four of the seven are wanted.
