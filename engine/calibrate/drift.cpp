@@ -267,22 +267,22 @@ void DriftWatch::look(std::size_t watched, float value, std::uint64_t random) {
   cause_ = watched;
 }
 
-// Rows at which nothing is looked at have only to be counted. How many of them come first; counted, where
-// they are all of one kind: not refused, and on neither side of `beyond` by a tie.
+// Rows at which nothing is looked at have only to be counted. How many of them come first; counted, up to the
+// first that is refused or at `beyond`, where a tie decides.
 std::size_t DriftWatch::pass_unseen(std::span<const float> scores, std::span<const std::uint8_t> refused) {
   const std::uint64_t every = feature_every(ordinary_), looked_at = ordinary_ & (every - 1);
   if (looked_at + 1 < columns_.size()) return 0;
   const std::uint64_t until_a_feature = every - looked_at,
                       until_the_score = (0 - events_) & (score_every_ - 1);
-  const std::size_t count = std::min({scores.size(), until_a_feature, until_the_score});
-  std::uint32_t ordinary = 0, others = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    ordinary += scores[i] < reference_->beyond;
-    others += scores[i] == reference_->beyond;
-  }
+  const float beyond = reference_->beyond;
+  std::size_t count = std::min({scores.size(), until_a_feature, until_the_score});
+  std::uint32_t others = 0, ordinary = 0;
+  for (std::size_t i = 0; i < count; ++i) others += scores[i] == beyond;
   if (!refused.empty())
     for (std::size_t i = 0; i < count; ++i) others += refused[i];
-  if (others > 0) return 0;
+  if (others > 0)
+    for (count = 0; scores[count] != beyond && (refused.empty() || !refused[count]);) ++count;
+  for (std::size_t i = 0; i < count; ++i) ordinary += scores[i] < beyond;
   ordinary_ += ordinary;
   events_ += count;
   return count;

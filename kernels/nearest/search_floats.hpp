@@ -161,12 +161,12 @@ struct FloatTiles : Survivors<Tier> {
     row.threshold = state.bounded ? screen_threshold(state.limit, row.lower_shift) : 0x1.fffffep127f;
   }
 
-  /// Each cell has its own centre.
+  /// Queries are centred to each cell.
   LANNER_INLINE static constexpr std::size_t cells_at_once() {
     return 1;
   }
 
-  /// The `count` first of `active`, at most `height`, against the cell [cell, end).
+  /// The `count` first of `active`, at most `height`, against a cell.
   template <int height, int abreast>
   void take_tile(std::size_t cell, std::size_t, const std::uint32_t* active, std::size_t count) const {
     TileRow rows[height];

@@ -22,8 +22,8 @@ struct GroupSearch : Tiles {
   using typename Tiles::Word;
 
   static constexpr std::uint32_t no_cell = 0xFFFFFFFF;
-  /// Once so many cells of a block have been measured, and fewer than one in so many was excluded, the other
-  /// queries go through the block without.
+  /// Once the boxes of so many cells of a block have been asked, and fewer than one in so many excluded a
+  /// query, the other queries go through the block without asking.
   static constexpr std::uint32_t tried_cells = 256, worth_excluding = 8;
   /// In so many blocks, and a share of all, a query looks for its home: where more could hold one, boxes tell
   /// little.
@@ -407,7 +407,7 @@ struct GroupSearch : Tiles {
     const std::uint32_t cells = cells_of(block);
     const Float spread(index.block_spread[block]);
     std::size_t count[block_cells] = {}, through = 0;
-    std::uint32_t measured = 0, excluded = 0;
+    std::uint32_t asked = 0, excluded = 0;
     each_query(
         block,
         [&](Float bound, std::size_t i) {
@@ -416,8 +416,8 @@ struct GroupSearch : Tiles {
         },
         [&](std::size_t query) {
           const bool at_home_here = scratch.home_cell[query] / block_cells == block;
-          if (away && job.plan.homes == 1 && !at_home_here && measured >= tried_cells &&
-              excluded < measured / worth_excluding) {
+          if (away && job.plan.homes == 1 && !at_home_here && asked >= tried_cells &&
+              excluded < asked / worth_excluding) {
             scratch.through[through++] = static_cast<std::uint32_t>(query);
             return;
           }
@@ -432,7 +432,7 @@ struct GroupSearch : Tiles {
             bits |= (away ? bits_at_most(bound[v], reach) & ~at_home : at_home) << (v * lanes);
           }
           bits &= cells;
-          measured += static_cast<std::uint32_t>(__builtin_popcount(cells));
+          asked += static_cast<std::uint32_t>(__builtin_popcount(cells));
           excluded += static_cast<std::uint32_t>(__builtin_popcount(cells & ~bits));
           if (at_home_here) bits &= ~(1u << scratch.home_cell[query] % block_cells);
           for (; bits; bits &= bits - 1) {
