@@ -35,7 +35,8 @@ struct CodeView {
   const std::int8_t* codes = nullptr;    ///< [panel, width / 4, panel_width, 4]; none: the index has no codes
   const std::int32_t* square = nullptr;  ///< [positions]: |b|^2
   const std::int32_t* start = nullptr;   ///< [positions]: -offset sum b_j; padding_start in padding
-  const float* error = nullptr;          ///< [cells]: the largest |scale r - c - s b| of its rows
+  const float* error = nullptr;          ///< [positions]: |scale r - c - s b|
+  const float* cell_error = nullptr;     ///< [cells]: the largest of its rows'
   const float* centre = nullptr;         ///< [width padded to centre_padding]
   float step = 0;
   std::size_t groups = 0;  ///< ceil(width / code_features)

@@ -87,6 +87,7 @@ CpuIndex::CpuIndex(Device& device, const ReferenceSet& set, Screen screen, std::
   view_.codes.square = code_square_.data();
   view_.codes.start = code_start_.data();
   view_.codes.error = code_error_.data();
+  view_.codes.cell_error = code_cell_error_.data();
   view_.codes.centre = code_centre_.data();
 }
 
@@ -215,7 +216,8 @@ void CpuIndex::prepare_codes(Device& device, const CodeGrid& grid, std::size_t c
   fill(device, codes_, positions * view.groups * code_features);
   fill(device, code_square_, positions);
   fill(device, code_start_, positions);
-  fill(device, code_error_, cells);
+  fill(device, code_error_, positions);
+  fill(device, code_cell_error_, cells);
   fill(device, code_centre_, view_.centre_stride);
   std::fill_n(code_start_.data(), positions, padding_start);
   std::copy(grid.centre.begin(), grid.centre.end(), code_centre_.data());
@@ -224,7 +226,8 @@ void CpuIndex::prepare_codes(Device& device, const CodeGrid& grid, std::size_t c
 void CpuIndex::put_codes(const CodeGrid& grid, std::size_t cell, std::size_t at,
                          std::span<std::int8_t> codes) {
   const std::size_t lanes = view_.panel_width;
-  const double error = encode(grid, view_.scale, rows_.data() + at * view_.row_stride, codes.data());
+  const float error =
+      float_above(encode(grid, view_.scale, rows_.data() + at * view_.row_stride, codes.data()));
   std::int8_t* to = codes_.data() + (at / lanes * view_.codes.groups * lanes + at % lanes) * code_features;
   std::int32_t square = 0, sum = 0;
   for (std::size_t j = 0; j < codes.size(); ++j) {
@@ -234,7 +237,8 @@ void CpuIndex::put_codes(const CodeGrid& grid, std::size_t cell, std::size_t at,
   }
   code_square_.data()[at] = square;
   code_start_.data()[at] = -code_range(tier_).offset * sum;
-  code_error_.data()[cell] = std::max(code_error_.data()[cell], float_above(error));
+  code_error_.data()[at] = error;
+  code_cell_error_.data()[cell] = std::max(code_cell_error_.data()[cell], error);
 }
 
 }  // namespace lanner::nearest

@@ -107,7 +107,7 @@ class CpuIndex final : public Index {
   Array<std::uint32_t> weight_, members_, member_begin_, row_at_, position_of_, cell_begin_;
   Array<std::int8_t> codes_;
   Array<std::int32_t> code_square_, code_start_;
-  Array<float> code_error_, code_centre_;
+  Array<float> code_error_, code_cell_error_, code_centre_;
 };
 
 }  // namespace lanner::nearest

@@ -133,7 +133,7 @@ struct CodeTiles : Survivors<Tier> {
   struct Row {
     std::int32_t threshold;
     std::uint32_t query;
-    double error;  ///< the query's and the cell's
+    double error;  ///< the query's and the largest of the cells'
   };
 
   LANNER_INLINE std::int32_t threshold(const Row& row) const {
@@ -164,8 +164,11 @@ struct CodeTiles : Survivors<Tier> {
       for (std::uint32_t left = survivors; left; left &= left - 1) {
         const int lane = __builtin_ctz(left);
         const std::int32_t product = sums[lane] + threshold;
-        lower[lane] = code_lower(square, factor, product, row.error, step);
-        upper[lane] = code_upper(square, factor, product, row.error, step);
+        const double error =
+            coded.error +
+            static_cast<double>(job.index.codes.error[position + static_cast<std::size_t>(lane)]);
+        lower[lane] = code_lower(square, factor, product, error, step);
+        upper[lane] = code_upper(square, factor, product, error, step);
       }
     }
     if (this->keep(row.query, survivors, position, lower, upper)) {
@@ -262,7 +265,7 @@ struct CodeTiles : Survivors<Tier> {
     const CodeView& view = job.index.codes;
     float error = 0;
     for (std::size_t cell = begin; cell < end; ++cell)
-      error = view.error[cell] > error ? view.error[cell] : error;
+      error = view.cell_error[cell] > error ? view.cell_error[cell] : error;
     Row rows[height];
     for (int h = 0; h < height; ++h) {
       const bool real = static_cast<std::size_t>(h) < count;
