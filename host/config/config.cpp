@@ -127,7 +127,7 @@ constexpr Key zeromq_ingest_keys[] = {
 };
 constexpr Key zeromq_publish_keys[] = {
     {"bind", "a ZeroMQ endpoint (tcp://HOST:PORT, ipc://PATH)", "", "Where subscribers connect."},
-    {"queue_messages_max", "a whole number from 1", "1000",
+    {"queue_messages_max", "a whole number from 1", "10000",
      "Messages waiting for one slow subscriber, beyond which it loses some; counted."},
 };
 constexpr Key source_keys[] = {{"zeromq", "a map", "", "A ZeroMQ socket."}};

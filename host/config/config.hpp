@@ -96,7 +96,7 @@ struct IngestConfig {
 
 struct PublishConfig {
   std::string bind;
-  int queue_messages_max = 1000;  ///< per subscriber, beyond which messages to it are dropped (and counted)
+  int queue_messages_max = 10'000;  ///< per subscriber, beyond which messages to it are dropped (and counted)
   bool operator==(const PublishConfig&) const = default;
 };
 

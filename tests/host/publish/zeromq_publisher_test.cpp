@@ -98,6 +98,28 @@ TEST(ZeromqPublisher, ASlowSubscriberLosesMessagesThatAreCountedAndHarmsNobody) 
   EXPECT_LT(slow_received, sent) << "otherwise nothing was lost and there was nothing to count";
 }
 
+// A batch may raise an alert for each of its rows, faster than any subscriber reads them.
+TEST(ZeromqPublisher, HoldsTheAlertsOfSeveralBatchesByDefault) {
+  zmq::context_t context, slow_context;
+  PublishConfig config;
+  config.bind = "tcp://127.0.0.1:*";
+  ZeromqPublisher publisher(context, config);
+  zmq::socket_t alerts = subscriber(slow_context, publisher.endpoint(), "alerts.", 1);
+  await(publisher, alerts, "alerts.warm");
+  constexpr int raised = 9000;
+  for (int i = 0; i < raised; ++i) {
+    const std::string alert = std::to_string(i) + std::string(1000, ' ');
+    publisher.publish("alerts.x", std::array{bytes_of(alert)});
+  }
+  EXPECT_EQ(publisher.dropped(), 0u);
+  zmq::message_t frame;
+  for (int i = 0; i < raised; ++i) {
+    ASSERT_TRUE(alerts.recv(frame)) << i;
+    ASSERT_TRUE(alerts.recv(frame));
+    ASSERT_EQ(std::stoi(frame.to_string()), i);
+  }
+}
+
 TEST(ZeromqPublisher, RefusesToBindBeyondThisMachine) {
   zmq::context_t context;
   PublishConfig config;
