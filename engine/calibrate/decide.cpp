@@ -140,6 +140,24 @@ void learn_level(std::vector<double>& state, const FalseDiscoveryRate& rule, dou
   }
 }
 
+std::uint8_t flag_of(bool anomalous, std::uint8_t extrapolated) {
+  return static_cast<std::uint8_t>((anomalous ? flag_anomalous : 0) | (extrapolated ? flag_extrapolated : 0));
+}
+
+/// The one rule without a state: all rows at once, and one by one only where some row is anomalous.
+void decide_at_rate(double rate, std::span<const double> p_values, std::span<const std::uint8_t> extrapolated,
+                    std::span<const std::uint8_t> refused, std::span<double> thresholds,
+                    std::span<std::uint8_t> flags) {
+  std::ranges::fill(thresholds, rate);
+  for (std::size_t i = 0; i < flags.size(); ++i)
+    flags[i] = refused[i] ? flag_refused : flag_of(false, extrapolated[i]);
+  std::int64_t anomalous = 0;
+  for (const double p : p_values) anomalous += p <= rate;
+  if (anomalous == 0) return;
+  for (std::size_t i = 0; i < flags.size(); ++i)
+    if (!refused[i] && p_values[i] <= rate) flags[i] |= flag_anomalous;
+}
+
 std::string number(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.12g", value);
@@ -180,37 +198,31 @@ Decider::Decider(DecisionRule rule) : rule_(rule) {
   state_.assign(places, 0);
 }
 
-double Decider::next_threshold(std::int64_t time, double least_p_value) {
-  if (const auto* rate = std::get_if<FalseAlarmRate>(&rule_)) return rate->rate;
-  if (const auto* day = std::get_if<FalseAlarmsPerDay>(&rule_))
-    return threshold_by_day(state_, day->alarms, time);
-  return threshold_by_discoveries(state_, std::get<FalseDiscoveryRate>(rule_), least_p_value);
-}
-
 void Decider::decide(std::span<const double> p_values, std::span<const std::uint8_t> extrapolated,
                      std::span<const std::uint8_t> refused, std::span<const std::int64_t> time,
                      std::span<double> thresholds, std::span<std::uint8_t> flags, double least_p_value) {
   const std::size_t count = p_values.size();
-  const auto* rate = std::get_if<FalseAlarmRate>(&rule_);
-  const bool by_day = std::holds_alternative<FalseAlarmsPerDay>(rule_);
-  const bool by_discoveries = std::holds_alternative<FalseDiscoveryRate>(rule_);
+  const auto* const day = std::get_if<FalseAlarmsPerDay>(&rule_);
+  const auto* const discoveries = std::get_if<FalseDiscoveryRate>(&rule_);
   if (extrapolated.size() != count || refused.size() != count || thresholds.size() != count ||
       flags.size() != count || (!time.empty() && time.size() != count))
     throw std::invalid_argument("decide: spans of different lengths");
-  if (by_day && time.size() != count)
+  if (day && time.size() != count)
     throw std::invalid_argument("false_alarms_per_day needs the events' times, and there are none");
+  if (const auto* rate = std::get_if<FalseAlarmRate>(&rule_))
+    return decide_at_rate(rate->rate, p_values, extrapolated, refused, thresholds, flags);
   for (std::size_t i = 0; i < count; ++i) {
     if (refused[i]) {
-      thresholds[i] = rate ? rate->rate : 0;
+      thresholds[i] = 0;
       flags[i] = flag_refused;
       continue;
     }
-    const double threshold = next_threshold(by_day ? time[i] : 0, least_p_value);
+    const double threshold = day ? threshold_by_day(state_, day->alarms, time[i])
+                                 : threshold_by_discoveries(state_, *discoveries, least_p_value);
     const bool flagged = p_values[i] <= threshold;
-    if (by_discoveries) learn_level(state_, std::get<FalseDiscoveryRate>(rule_), p_values[i], flagged);
+    if (discoveries) learn_level(state_, *discoveries, p_values[i], flagged);
     thresholds[i] = threshold;
-    flags[i] =
-        static_cast<std::uint8_t>((flagged ? flag_anomalous : 0) | (extrapolated[i] ? flag_extrapolated : 0));
+    flags[i] = flag_of(flagged, extrapolated[i]);
   }
 }
 

@@ -56,8 +56,6 @@ class Decider {
   void restore(std::span<const double>);
 
  private:
-  double next_threshold(std::int64_t time, double least_p_value);
-
   DecisionRule rule_;
   std::vector<double> state_;
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <exception>
+#include <functional>
+#include <numeric>
 
 #include <spdlog/spdlog.h>
 
@@ -241,7 +243,9 @@ void Scoring::watch_series(Slot& slot) {
 
 void Scoring::explain(Slot& slot, std::size_t l, const Slot::Segment& segment, std::size_t at) {
   const auto [batch, begin, count] = segment;
-  const std::vector<std::uint8_t>& flags = batch->scores[l].flag;
+  const std::span flags = part(batch->scores[l].flag, begin, count);
+  if (!(std::reduce(flags.begin(), flags.end(), std::uint8_t{0}, std::bit_or<>()) & engine::flag_anomalous))
+    return;
   const Lane& lane = *slot.route->lanes[l];
   const std::size_t width = lane.width();
   const Rows rows = slot.rows(l, options_.rows_max);
@@ -256,7 +260,7 @@ void Scoring::explain(Slot& slot, std::size_t l, const Slot::Segment& segment, s
     gathered = 0;
   };
   for (std::size_t i = 0; i < count; ++i) {
-    if (!(flags[begin + i] & engine::flag_anomalous)) continue;
+    if (!(flags[i] & engine::flag_anomalous)) continue;
     if (rows_.size() < explain_max_ * width) {
       rows_ = device_.pinned<float>(explain_max_ * width);
       contributions_ = device_.pinned<float>(explain_max_ * width);

@@ -23,8 +23,7 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr float largest = std::numeric_limits<float>::max();
 // Bin numbers are found by adding counted_from, and tables are gathered from by 32-bit offsets.
 constexpr std::size_t bins_max = 1u << 20;
-// Values enough to be worth waking a thread for (about 50 microseconds): of tables looked up in registers,
-// and in memory.
+// Values enough to be worth waking a thread for: of tables looked up in registers, and in memory.
 constexpr std::size_t values_in_registers = 500'000, values_in_memory = 130'000;
 
 std::string feature_name(std::size_t j) {

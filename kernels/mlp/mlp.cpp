@@ -146,7 +146,7 @@ class CpuNetwork final : public ResidentNetwork {
     stream.for_range(task.rows.count, grain(), piece);
   }
 
-  // Rows enough to be worth waking a thread for (about 50 microseconds), in whole tiles.
+  // Rows enough to be worth waking a thread for, in whole tiles.
   std::size_t grain() const { return round_up(5'000'000 / operations_ + 1, forward_.shape.rows); }
 
   CpuTier tier_;

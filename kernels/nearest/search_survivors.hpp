@@ -234,6 +234,13 @@ struct Survivors {
     return job.weighted ? state.weight : nullptr;
   }
 
+  std::size_t weight_of(const QueryState& state) const {
+    if (!job.weighted) return state.count;
+    std::size_t sum = 0;
+    for (std::uint32_t i = 0; i < state.count; ++i) sum += state.weight[i];
+    return sum;
+  }
+
   /// Makes what stands behind the survivors, up to a whole register, weigh nothing and have those bounds;
   /// returns how many there are then.
   LANNER_INLINE static std::uint32_t pad(QueryState& state, float lower, float upper) {
@@ -286,11 +293,9 @@ struct Survivors {
     const std::uint32_t padded = pad(state, infinite, infinite);
     const Float kth(least_holding(state.lower, weights(state), padded, wanted));
     if (!(kth[0] < infinite)) return 0;
-    std::size_t nearer = 0;
-    for (std::uint32_t i = 0; i < state.count; ++i)
-      nearer += state.upper[i] < kth[0] ? (job.weighted ? state.weight[i] : 1) : 0;
+    const std::size_t before = weight_of(state);
     leave(state, [&](const Float&, const Float& upper) { return bits_at_most(kth, upper); });
-    return nearer;
+    return before - weight_of(state);
   }
 
   /// Puts bounds of S by squared distances in float32 in the place of the screen's.

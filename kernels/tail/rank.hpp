@@ -38,12 +38,18 @@ struct RankTables {
   std::uint32_t longest = 0;   ///< most distinct scores in a cell
   std::uint32_t halvings = 0;  ///< to cut the longest cell down to a short run
 
-  /// Where the run begins that has the first distinct score >= s (or their end, where none is): all before it
-  /// are smaller.
-  LANNER_FORMULA std::uint32_t run_for(float s) const {
-    const std::uint32_t key = ordered_key(minimum(maximum(s, smallest), largest)) - lowest;
+  // In three steps, where the run begins that has the first distinct score >= s (or their end, where none
+  // is): all before it are smaller. Backends that overlap many scores' loads take each step for all of them.
+  LANNER_FORMULA std::uint32_t run_for(float s) const { return shortened(first_in_cell(key_of(s)), s); }
+
+  LANNER_FORMULA std::uint32_t key_of(float s) const {
+    return ordered_key(minimum(maximum(s, smallest), largest)) - lowest;
+  }
+  LANNER_FORMULA std::uint32_t first_in_cell(std::uint32_t key) const {
     const Piece piece = pieces[key >> piece_shift];
-    std::uint32_t i = cells[piece.offset + (key >> piece.shift)];
+    return cells[piece.offset + (key >> piece.shift)];
+  }
+  LANNER_FORMULA std::uint32_t shortened(std::uint32_t i, float s) const {
     std::uint32_t length = longest;
     for (std::uint32_t step = 0; step < halvings; ++step) {
       const std::uint32_t half = length / 2;

@@ -3,6 +3,7 @@
 #include <emmintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -19,11 +20,12 @@ namespace {
 
 // Above this many scores in a cell, halving comes before comparing one after the other.
 constexpr std::uint32_t short_run = 8;
-constexpr std::size_t rows_a_piece_of_work = 8192;
+constexpr std::size_t looked_up_together = 256;
+// Worth waking a thread for.
+constexpr std::size_t rows_a_piece_of_work = 32'768;
 
-/// tables.run_for's run, four scores at a time.
-[[gnu::always_inline]] inline std::uint32_t first_at_least(const RankTables& tables, float s) {
-  std::uint32_t i = tables.run_for(s);
+/// The first distinct score >= s, from a run that tables.run_for began: four scores at a time.
+LANNER_FORMULA std::uint32_t end_of_run(const RankTables& tables, std::uint32_t i, float s) {
   while (true) {
     const __m128 smaller = _mm_cmplt_ps(_mm_loadu_ps(tables.distinct + i), _mm_set1_ps(s));
     const auto run =
@@ -54,13 +56,10 @@ class CpuTail final : public ResidentTail {
  private:
   void run(const float* scores, double* p_values, std::uint8_t* extrapolated, std::size_t count) const {
     const Look look = arrays_.looks.front();
-    bool beyond = false;
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::uint32_t first = first_at_least(look.tables, scores[i]);
-      p_values[i] = look.p_of_first[first];
-      extrapolated[i] = first == look.distinct_count;
-      beyond |= first == look.distinct_count;
-    }
+    std::uint32_t beyond = 0;
+    for (std::size_t i = 0; i < count; i += looked_up_together)
+      beyond |=
+          look_up(look, scores + i, p_values + i, extrapolated + i, std::min(looked_up_together, count - i));
     if (!beyond) return;
     for (std::size_t i = 0; i < count; ++i) {
       if (!extrapolated[i]) continue;
@@ -69,11 +68,33 @@ class CpuTail final : public ResidentTail {
     }
   }
 
+  /// P-values of ranks; marks what is beyond the last. Step by step for all of them: the loads of one score
+  /// don't wait for those of another.
+  static std::uint32_t look_up(const Look& look, const float* scores, double* p_values, std::uint8_t* beyond,
+                               std::size_t count) {
+    const RankTables tables = look.tables;
+    std::array<std::uint32_t, looked_up_together> at;
+    for (std::size_t i = 0; i < count; ++i) at[i] = tables.key_of(scores[i]);
+    for (std::size_t i = 0; i < count; ++i) at[i] = tables.first_in_cell(at[i]);
+    if (tables.halvings > 0)
+      for (std::size_t i = 0; i < count; ++i) at[i] = tables.shortened(at[i], scores[i]);
+    for (std::size_t i = 0; i < count; ++i) {
+      at[i] = end_of_run(tables, at[i], scores[i]);
+      p_values[i] = look.p_of_first[at[i]];
+    }
+    std::uint32_t any = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      beyond[i] = at[i] == look.distinct_count;
+      any |= beyond[i];
+    }
+    return any;
+  }
+
   void run_each(const float* scores, const std::uint32_t* which, double* p_values, std::uint8_t* extrapolated,
                 std::size_t count) const {
     for (std::size_t i = 0; i < count; ++i) {
       const Look& look = arrays_.looks[which[i]];
-      const std::uint32_t first = first_at_least(look.tables, scores[i]);
+      const std::uint32_t first = end_of_run(look.tables, look.tables.run_for(scores[i]), scores[i]);
       const bool beyond = look.extrapolates && first == look.distinct_count;
       p_values[i] = beyond ? look.formula.p(static_cast<double>(scores[i])) : look.p_of_first[first];
       extrapolated[i] = beyond;

@@ -16,7 +16,7 @@
 namespace lanner::nearest {
 namespace {
 
-using Exact = __float128;
+using test::Exact;
 using test::MadeRows;
 using test::Pair;
 
@@ -50,16 +50,12 @@ TEST(CodeBound, HoldsForAdversarialPairs) {
     for (int round = 0; round < 330; ++round) {
       const Pair pair = test::made_pair(d, round, random);
       const CodeRange range = round % 2 ? code_range_avx2 : code_range_avx512;
+      const Exact truth = test::squared_distance(pair.q, pair.r, pair.scale);
       double widest = 0;
-      Exact truth = 0;
-      for (std::size_t j = 0; j < d; ++j) {
+      for (std::size_t j = 0; j < d; ++j)
         widest = std::max(widest,
                           std::fabs(std::fma(static_cast<double>(pair.scale), static_cast<double>(pair.r[j]),
                                              -static_cast<double>(pair.centre[j]))));
-        const Exact difference =
-            static_cast<Exact>(pair.scale) * (static_cast<Exact>(pair.q[j]) - static_cast<Exact>(pair.r[j]));
-        truth += difference * difference;
-      }
       // Sometimes too fine for the reference, as rows of other cells are too wide for a set's step.
       const double step =
           static_cast<double>(std::max(1.0f, float_above(widest / (round % 7 == 0 ? 1000 : 127))));

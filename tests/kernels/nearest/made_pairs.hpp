@@ -73,6 +73,19 @@ inline Pair made_pair(std::size_t d, int round, std::mt19937& random) {
   return pair;
 }
 
+using Exact = __float128;
+
+/// |scale (q - r)|^2, as good as exact beside a screen's sum.
+inline Exact squared_distance(const std::vector<float>& q, const std::vector<float>& r, float scale) {
+  Exact sum = 0;
+  for (std::size_t j = 0; j < q.size(); ++j) {
+    const Exact difference =
+        static_cast<Exact>(scale) * (static_cast<Exact>(q[j]) - static_cast<Exact>(r[j]));
+    sum += difference * difference;
+  }
+  return sum;
+}
+
 /// |scale x - centre|^2.
 inline double squared_norm(const std::vector<float>& x, const Pair& pair) {
   double sum = 0;

@@ -34,7 +34,7 @@ __global__ void sums_kernel(const unsigned* queries, const unsigned* references,
   for (unsigned e = 0; e < 4; ++e) sums[(lane / 4 + e / 2 * 8) * reference_count + column + e % 2] = sum[e];
 }
 
-using Exact = __float128;
+using test::Exact;
 using test::Pair;
 
 // Sixteen queries and eight references of one cell.
@@ -88,12 +88,7 @@ void expect_bounded(Device& device, const Tile& tile) {
     }
     for (std::size_t n = 0; n < reference_count; ++n) {
       const std::vector<float>& r = tile.pairs[n].r;
-      Exact truth = 0;
-      for (std::size_t j = 0; j < d; ++j) {
-        const Exact difference =
-            static_cast<Exact>(cell.scale) * (static_cast<Exact>(q[j]) - static_cast<Exact>(r[j]));
-        truth += difference * difference;
-      }
+      const Exact truth = test::squared_distance(q, r, cell.scale);
       const auto sum = static_cast<Exact>(found[m * reference_count + n]);
       const float extra = screen_extra(bound, screen_bias(bound, test::squared_norm(r, cell)));
       ASSERT_TRUE(sum + static_cast<Exact>(screen_lower_shift(bound, query_norm)) <= truth) << "d " << d;

@@ -16,7 +16,7 @@
 namespace lanner::nearest {
 namespace {
 
-using Exact = __float128;
+using test::Exact;
 using test::Pair;
 
 // Towards zero: what a unit that truncates would give.
@@ -100,12 +100,7 @@ void expect_bounded(const Pair& pair, bool bf16, std::mt19937& random, double& u
   const std::size_t d = pair.q.size();
   const ScreenBound bound = bf16 ? screen_bound_bf16(d) : screen_bound(d);
   const std::vector<float> q = centred(pair.q, pair, bf16), r = centred(pair.r, pair, bf16);
-  Exact truth = 0;
-  for (std::size_t j = 0; j < d; ++j) {
-    const Exact difference =
-        static_cast<Exact>(pair.scale) * (static_cast<Exact>(pair.q[j]) - static_cast<Exact>(pair.r[j]));
-    truth += difference * difference;
-  }
+  const Exact truth = test::squared_distance(pair.q, pair.r, pair.scale);
   const double norm_q = bf16 ? norm_in_float(pair.q, pair) : test::squared_norm(pair.q, pair);
   const double norm_r = test::squared_norm(pair.r, pair);
   const float bias = screen_bias(bound, norm_r);
@@ -181,12 +176,7 @@ TEST(MeasuredBound, HoldsForAdversarialPairs) {
   for (const std::size_t d : {1u, 2u, 5u, 16u, 33u, 128u, 1000u, 20'000u})
     for (int round = 0; round < 165; ++round) {
       const Pair pair = test::made_pair(d, round, random);
-      Exact truth = 0;
-      for (std::size_t j = 0; j < d; ++j) {
-        const Exact difference =
-            static_cast<Exact>(pair.scale) * (static_cast<Exact>(pair.q[j]) - static_cast<Exact>(pair.r[j]));
-        truth += difference * difference;
-      }
+      const Exact truth = test::squared_distance(pair.q, pair.r, pair.scale);
       const float share = screen_measured_error(d), least = screen_measured_absolute(screen_bound(d));
       for (const std::size_t chains : {16u, 32u})
         for (const bool cut : {false, true}) {
