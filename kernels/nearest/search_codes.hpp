@@ -2,6 +2,8 @@
 // bound. Rules as in search_survivors.hpp.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/nearest/search_survivors.hpp"
 
 namespace lanner::nearest {
@@ -52,8 +54,47 @@ LANNER_INLINE void add_products(simd::Lanes<Tier, std::int32_t>& sum, simd::Lane
   }
 }
 
+/// Signs of two panels' sums, two registers each: 128 bits by 128 bits, of the first panel's registers, then
+/// of the second's.
+template <class Tier>
+using PairSigns =
+    std::conditional_t<simd::Lanes<Tier, std::int32_t>::width == 16, std::uint64_t, std::uint32_t>;
+LANNER_INLINE std::uint32_t signs(__m256i a0, __m256i a1, __m256i b0, __m256i b1) {
+  return static_cast<std::uint32_t>(
+      _mm256_movemask_epi8(_mm256_packs_epi16(_mm256_packs_epi32(a0, a1), _mm256_packs_epi32(b0, b1))));
+}
+template <class Tier>
+LANNER_INLINE PairSigns<Tier> signs(const simd::Lanes<Tier, std::int32_t>* a,
+                                    const simd::Lanes<Tier, std::int32_t>* b) {
+  if constexpr (simd::Wide<simd::Lanes<Tier, std::int32_t>>) {
+#if defined(__AVX512F__)
+    const auto of = [](const auto& x) { return reinterpret_cast<__m512i>(x.v); };
+    return _mm512_movepi8_mask(
+        _mm512_packs_epi16(_mm512_packs_epi32(of(a[0]), of(a[1])), _mm512_packs_epi32(of(b[0]), of(b[1]))));
+#else
+    using Halves = simd::Halves<simd::Lanes<Tier, std::int32_t>>;
+    const Halves a0(a[0]), a1(a[1]), b0(b[0]), b1(b[1]);
+    const auto of = [](const auto& x) { return reinterpret_cast<__m256i>(x); };
+    return signs(of(a0.low), of(a1.low), of(b0.low), of(b1.low)) |
+           std::uint64_t{signs(of(a0.high), of(a1.high), of(b0.high), of(b1.high))} << 32;
+#endif
+  } else {
+    const auto of = [](const auto& x) { return reinterpret_cast<__m256i>(x.v); };
+    return signs(of(a[0]), of(a[1]), of(b[0]), of(b[1]));
+  }
+}
+/// Bits of a panel's rows whose sums are not negative.
+template <class Tier>
+LANNER_INLINE std::uint32_t not_negative(PairSigns<Tier> signs, std::uint32_t second) {
+  constexpr int lanes = simd::Lanes<Tier, std::int32_t>::width;
+  const std::uint64_t bits = ~std::uint64_t{signs} >> (8 * second);
+  constexpr std::uint64_t every = lanes == 16 ? 0x000F000F000F000F : 0x000F000F;
+  return static_cast<std::uint32_t>(_pext_u64(bits, every) | _pext_u64(bits, every << 4) << lanes);
+}
+
 template <class Tier>
 struct CodeTiles : Survivors<Tier> {
+  static constexpr bool has_codes = true;
   using Base = Survivors<Tier>;
   using Base::infinite;
   using Base::job;
@@ -61,6 +102,8 @@ struct CodeTiles : Survivors<Tier> {
   using Base::panel_width;
   using Base::registers;
   using Base::scratch;
+  using Base::smaller;
+  using Base::tile_rows;
   using typename Base::Double;
   using typename Base::Float;
   using typename Base::Word;
@@ -68,6 +111,8 @@ struct CodeTiles : Survivors<Tier> {
   static constexpr CodeRange range = CodeShape<Tier>::range;
   /// How far ahead of what they read tiles ask for more, of a cell or of the next one: in bytes.
   static constexpr std::size_t codes_ahead = 8192;
+  static constexpr std::size_t tiles_together = 16;  ///< whose survivors are taken at once
+  using Signs = PairSigns<Tier>;
 
   void prepare(std::size_t query) const {
     const IndexView& index = job.index;
@@ -171,9 +216,52 @@ struct CodeTiles : Survivors<Tier> {
         upper[lane] = code_upper(square, factor, product, error, step);
       }
     }
-    if (this->keep(row.query, survivors, position, lower, upper)) {
-      this->make_room(row.query, state);
-      row.threshold = this->threshold(row);
+    if (this->keep(row.query, survivors, position, lower, upper)) make_room_for(row);
+  }
+
+  /// P less the threshold of `height` queries and the rows of the panels [panel, panel + abreast).
+  template <int height, int abreast>
+  LANNER_INLINE void sum_products(const Row* rows, std::int32_t exponent, std::size_t panel,
+                                  Word (&sum)[height][abreast * registers]) const {
+    const CodeView& view = job.index.codes;
+    constexpr int columns = abreast * registers;
+    const std::size_t panel_bytes = view.groups * panel_width * code_features;
+    const std::int8_t* r = view.codes + panel * panel_bytes;
+    const std::uint8_t* q = scratch.code_tile;
+#pragma GCC unroll 16
+    for (int c = 0; c < columns; ++c) {
+      const std::size_t at = panel * panel_width + c * lanes;
+      const Word start = Word::load(view.start + at) - (Word::load(view.square + at) >> (exponent + 1));
+#pragma GCC unroll 16
+      for (int h = 0; h < height; ++h) sum[h][c] = start - Word(rows[h].threshold);
+    }
+    for (std::size_t left = view.groups;;) {
+      constexpr std::size_t most = code_tile_features / code_features;
+      const std::size_t some = left < most ? left : most;
+#pragma GCC unroll 1
+      for (std::size_t g = 0; g < some; ++g) {
+        Word reference[columns];
+#pragma GCC unroll 16
+        for (int c = 0; c < columns; ++c) {
+          const std::int8_t* const at =
+              r + (c / registers) * panel_bytes + (c % registers) * lanes * code_features;
+          __builtin_memcpy(&reference[c].v, at, sizeof reference[c].v);
+          __builtin_prefetch(at + codes_ahead, 0, 2);
+        }
+#pragma GCC unroll 16
+        for (int h = 0; h < height; ++h) {
+          std::int32_t four;
+          __builtin_memcpy(&four, q + h * code_tile_features, sizeof four);
+          const Word codes(four);
+#pragma GCC unroll 16
+          for (int c = 0; c < columns; ++c) add_products<Tier>(sum[h][c], codes, reference[c]);
+        }
+        r += panel_width * code_features;
+        q += code_features;
+      }
+      left -= some;
+      if (left == 0) break;
+      q += (height - 1) * code_tile_features;
     }
   }
 
@@ -181,49 +269,27 @@ struct CodeTiles : Survivors<Tier> {
   template <int height, int abreast>
   [[gnu::noinline]] void run_tile(Row* rows, std::int32_t exponent, std::size_t panel,
                                   std::size_t end) const {
-    const CodeView& view = job.index.codes;
     constexpr int columns = abreast * registers;
-    const std::size_t panel_bytes = view.groups * panel_width * code_features;
+    constexpr std::uint32_t every = panel_width == 32 ? ~0u : (std::uint32_t{1} << (panel_width % 32)) - 1;
+    alignas(64) Signs dropped[tiles_together * height * abreast / 2];
+    std::size_t tiles = 0;
+    bool asks_sums = any_asks_sums<height>(rows);
     for (; panel < end; panel += abreast) {
-      const std::int8_t* r = view.codes + panel * panel_bytes;
-      const std::uint8_t* q = scratch.code_tile;
       Word sum[height][columns];
+      sum_products<height, abreast>(rows, exponent, panel, sum);
+      if (!asks_sums) {
+        constexpr int units = height * abreast;
+        Signs* const at = dropped + tiles * (units / 2);
 #pragma GCC unroll 16
-      for (int c = 0; c < columns; ++c) {
-        const std::size_t at = panel * panel_width + c * lanes;
-        const Word start = Word::load(view.start + at) - (Word::load(view.square + at) >> (exponent + 1));
-#pragma GCC unroll 16
-        for (int h = 0; h < height; ++h) sum[h][c] = start - Word(rows[h].threshold);
-      }
-      for (std::size_t left = view.groups;;) {
-        constexpr std::size_t most = code_tile_features / code_features;
-        const std::size_t some = left < most ? left : most;
-#pragma GCC unroll 1
-        for (std::size_t g = 0; g < some; ++g) {
-          Word reference[columns];
-#pragma GCC unroll 16
-          for (int c = 0; c < columns; ++c) {
-            const std::int8_t* const at =
-                r + (c / registers) * panel_bytes + (c % registers) * lanes * code_features;
-            __builtin_memcpy(&reference[c].v, at, sizeof reference[c].v);
-            __builtin_prefetch(at + codes_ahead, 0, 2);
-          }
-#pragma GCC unroll 16
-          for (int h = 0; h < height; ++h) {
-            std::int32_t four;
-            __builtin_memcpy(&four, q + h * code_tile_features, sizeof four);
-            const Word codes(four);
-#pragma GCC unroll 16
-            for (int c = 0; c < columns; ++c) add_products<Tier>(sum[h][c], codes, reference[c]);
-          }
-          r += panel_width * code_features;
-          q += code_features;
+        for (int u = 0; u < units; u += 2)
+          at[u / 2] = signs<Tier>(&sum[u / abreast][u % abreast * registers],
+                                  &sum[(u + 1) / abreast][(u + 1) % abreast * registers]);
+        if (++tiles == tiles_together) {
+          take_found<height, abreast>(rows, dropped, tiles, panel + abreast - tiles * abreast);
+          tiles = 0;
         }
-        left -= some;
-        if (left == 0) break;
-        q += (height - 1) * code_tile_features;
+        continue;
       }
-
       Word all = sum[0][0];  // negative where all are
 #pragma GCC unroll 16
       for (int h = 0; h < height; ++h) {
@@ -237,26 +303,81 @@ struct CodeTiles : Survivors<Tier> {
 #pragma GCC unroll 16
           for (int c = 0; c < columns; ++c) sum[h][c].store(sums[h] + c * lanes);
         }
-        constexpr std::uint32_t every = (std::uint32_t{1} << lanes) - 1;
         for (int h = 0; h < height; ++h) {
           const std::int32_t threshold = rows[h].threshold;  // those sums', since taking raises it
           for (int p = 0; p < abreast; ++p) {
             const std::int32_t* const at = sums[h] + p * panel_width;
             std::uint32_t kept = 0;
-            for (int c = 0; c < registers; ++c)
-              kept |= (lane_bits(Word::load(at + c * lanes)) ^ every) << (c * lanes);
+            for (int c = 0; c < registers; ++c) kept |= lane_bits(Word::load(at + c * lanes)) << (c * lanes);
+            kept ^= every;
             if (kept) take(rows[h], kept, at, threshold, (panel + p) * panel_width);
           }
         }
+        asks_sums = any_asks_sums<height>(rows);
       }
     }
+    if (tiles) take_found<height, abreast>(rows, dropped, tiles, panel - tiles * abreast);
+  }
+
+  template <int height>
+  LANNER_INLINE bool any_asks_sums(const Row* rows) const {
+    for (int h = 0; h < height; ++h)
+      if (scratch.state[rows[h].query].told_by == ToldBy::screen) return true;
+    return false;
+  }
+
+  /// Takes the rows that `tiles` tiles leave over, from the panel on, of queries that ask for no sums. They
+  /// are few: less is lost by limits that rise a little later than by a branch for each.
+  template <int height, int abreast>
+  LANNER_INLINE void take_found(Row* rows, const Signs* signs, std::size_t tiles, std::size_t panel) const {
+    constexpr std::uint32_t pairs = height * abreast / 2;
+    // Without branches, which nobody could predict.
+    std::uint32_t pair[tiles_together * pairs + 1], some = 0;
+    for (std::uint32_t i = 0; i < tiles * pairs; ++i) {
+      pair[some] = i;
+      some += signs[i] != static_cast<Signs>(-1);
+    }
+    std::uint32_t unit[tiles_together * pairs * 2 + 1], kept[tiles_together * pairs * 2 + 1], count = 0;
+    for (std::uint32_t i = 0; i < some; ++i)
+      for (std::uint32_t second = 0; second < 2; ++second) {
+        unit[count] = 2 * pair[i] + second;
+        kept[count] = not_negative<Tier>(signs[pair[i]], second);
+        count += kept[count] != 0;
+      }
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::uint32_t tile = unit[i] / (2 * pairs), of_tile = unit[i] % (2 * pairs);
+      Row& row = rows[of_tile / abreast];
+      if (this->keep_positions(row.query, kept[i],
+                               (panel + tile * abreast + of_tile % abreast) * panel_width))
+        make_room_for(row);
+    }
+  }
+
+  void make_room_for(Row& row) const {
+    this->make_room(row.query, scratch.state[row.query]);
+    row.threshold = threshold(row);
   }
 
   /// As many as stay in the second-level cache from one tile of queries to the next.
   LANNER_INLINE std::size_t cells_at_once() const {
     constexpr std::size_t cached = std::size_t{1} << 18;
-    const std::size_t some = cached / (cell_rows_max * job.index.codes.stride);
+    const std::size_t bytes = job.index.cell_end[job.index.cells - 1] * panel_width * job.index.codes.stride;
+    const std::size_t some = cached * job.index.cells / (bytes + 1);
     return some > 1 ? some : 1;
+  }
+
+  /// Lays the codes of the `count` first of `active` out as a tile, the first's again where they are fewer.
+  template <int height>
+  void lay_out(const std::uint32_t* active, std::size_t count, float error, Row* rows) const {
+    const std::size_t stride = job.index.codes.stride;
+    for (int h = 0; h < height; ++h) {
+      const std::uint32_t query = active[static_cast<std::size_t>(h) < count ? h : 0];
+      for (std::size_t j = 0; j < stride; j += code_padding)
+        __builtin_memcpy(scratch.code_tile + (j / code_tile_features * height + h) * code_tile_features +
+                             j % code_tile_features,
+                         scratch.codes + query * stride + j, code_padding);
+      rows[h] = {0, query, scratch.coded[query].error + static_cast<double>(error)};
+    }
   }
 
   /// The `count` first of `active`, at most `height`, against the cells [begin, end).
@@ -267,19 +388,93 @@ struct CodeTiles : Survivors<Tier> {
     for (std::size_t cell = begin; cell < end; ++cell)
       error = view.cell_error[cell] > error ? view.cell_error[cell] : error;
     Row rows[height];
-    for (int h = 0; h < height; ++h) {
-      const bool real = static_cast<std::size_t>(h) < count;
-      const std::uint32_t query = active[real ? h : 0];
-      for (std::size_t j = 0; j < view.stride; j += code_padding)
-        __builtin_memcpy(scratch.code_tile + (j / code_tile_features * height + h) * code_tile_features +
-                             j % code_tile_features,
-                         scratch.codes + query * view.stride + j, code_padding);
-      rows[h].query = query;
-      rows[h].error = scratch.coded[query].error + static_cast<double>(error);
-      rows[h].threshold = real ? threshold(rows[h]) : -padding_start;
-    }
+    lay_out<height>(active, count, error, rows);
+    for (int h = 0; h < height; ++h)
+      rows[h].threshold = static_cast<std::size_t>(h) < count ? threshold(rows[h]) : -padding_start;
     run_tile<height, abreast>(rows, scratch.coded[active[0]].exponent, job.index.cell_begin[begin],
                               job.index.cell_end[end - 1]);
+  }
+
+  /// First limits, from a panel of one cell in so many: each lane's largest P is another row's, and the
+  /// nearest of these rows bound the k-th neighbour's distance.
+  void sample_limits(std::uint32_t* active, std::size_t count) const {
+    constexpr std::size_t one_in = 16, cells_min = 8, cells_max = 64;
+    const std::size_t cells = smaller(job.index.cells / one_in, cells_max);
+    if (cells < cells_min || 2 * job.k > panel_width) return;
+    while (count > 0) {
+      std::size_t alike = this->alike(active, count);
+      count -= alike;
+      for (std::size_t some; alike > 0; active += some, alike -= some) {
+        some = smaller(alike, tile_rows);
+        sample_tile(active, some, cells);
+      }
+    }
+  }
+
+  /// Of each lane's rows the one of the largest P.
+  struct Largest {
+    Word product[registers];
+    Word cell[registers];
+  };
+  [[gnu::noinline]] void sample_tile(const std::uint32_t* active, std::size_t count,
+                                     std::size_t cells) const {
+    const IndexView& index = job.index;
+    Largest largest[tile_rows];
+    for (Largest& of_query : largest)
+      for (int c = 0; c < registers; ++c) of_query.product[c] = of_query.cell[c] = Word(padding_start + 1);
+    Row rows[tile_rows];
+    lay_out<tile_rows>(active, count, 0, rows);
+    for (std::size_t i = 0; i < cells; ++i) {
+      const std::size_t cell = i * index.cells / cells;
+      if (index.cell_begin[cell] == index.cell_end[cell]) continue;
+      Word sum[tile_rows][registers];
+      sum_products<tile_rows, 1>(rows, scratch.coded[active[0]].exponent, index.cell_begin[cell], sum);
+#pragma GCC unroll 16
+      for (int h = 0; h < tile_rows; ++h) {
+#pragma GCC unroll 16
+        for (int c = 0; c < registers; ++c) {
+          Largest& of_query = largest[h];
+          of_query.cell[c] = select(sum[h][c] > of_query.product[c], Word(static_cast<std::int32_t>(cell)),
+                                    of_query.cell[c]);
+          of_query.product[c] = simd::maximum(sum[h][c], of_query.product[c]);
+        }
+      }
+    }
+    for (std::size_t h = 0; h < count; ++h)
+      if (scratch.state[active[h]].bounded) limit_by(active[h], largest[h]);
+  }
+  void limit_by(std::size_t query, const Largest& largest) const {
+    QueryState& state = scratch.state[query];
+    alignas(64) std::int32_t product[panel_width], cell[panel_width];
+    for (int c = 0; c < registers; ++c) {
+      largest.product[c].store(product + c * lanes);
+      largest.cell[c].store(cell + c * lanes);
+    }
+    const std::int32_t least = kth_largest(product, job.k + job.k / 2 + 2);
+    for (int i = 0; i < panel_width; ++i) {
+      if (product[i] < least || product[i] <= padding_start + 1) continue;
+      const std::size_t position = job.index.cell_begin[cell[i]] * panel_width + static_cast<std::size_t>(i);
+      if (position != state.self) state.position[state.count++] = static_cast<std::uint32_t>(position);
+    }
+    if (state.count >= job.k) {
+      this->measure(query, state);
+      const std::uint32_t padded = this->pad(state, infinite, infinite);
+      const float kth = this->bound_holding(state.upper, nullptr, padded, job.k, 0);
+      state.limit = screen_limit(static_cast<double>(kth));
+      state.told_by = ToldBy::measure;
+    }
+    state.count = state.measured = 0;
+  }
+
+  /// Of a panel's values, which are few; the least where they are fewer than k.
+  static std::int32_t kth_largest(const std::int32_t* values, std::size_t k) {
+    std::int32_t found = values[0];
+    for (int i = 0; i < panel_width; ++i) {
+      std::size_t above = 0;
+      for (int other = 0; other < panel_width; ++other) above += values[other] > values[i];
+      if (above < k && values[i] < found) found = values[i];
+    }
+    return found;
   }
 };
 

@@ -8,6 +8,7 @@ namespace lanner::nearest {
 
 template <class Tier>
 struct FloatTiles : Survivors<Tier> {
+  static constexpr bool has_codes = false;
   using Base = Survivors<Tier>;
   using Base::infinite;
   using Base::job;

@@ -451,22 +451,22 @@ struct GroupSearch : Tiles {
       }
       if (left) visit(block * block_cells + cell, active, left);
     }
-    if (through) visit_all(block, scratch.through, through);
+    const std::size_t end = smaller((block + 1) * block_cells, index.cells);
+    if (through) visit_all(block * block_cells, end, scratch.through, through);
   }
 
-  /// The queries against all cells of a block; their order is lost.
-  void visit_all(std::size_t block, std::uint32_t* active, std::size_t count) const {
-    const std::size_t end = smaller((block + 1) * block_cells, job.index.cells);
+  /// The queries against all of the cells [begin, end); their order is lost.
+  void visit_all(std::size_t begin, std::size_t end, std::uint32_t* active, std::size_t count) const {
     const std::size_t some = this->cells_at_once();
-    for (std::size_t cell = block * block_cells; cell < end; cell += some)
+    for (std::size_t cell = begin; cell < end; cell += some)
       visit(cell, smaller(cell + some, end), active, count);
   }
 
   void run_together() const {
     if (!job.index.boxes_tell) {
       for (std::size_t i = 0; i < queries; ++i) scratch.active[i] = static_cast<std::uint32_t>(i);
-      for (std::size_t block = 0; block < job.index.blocks; ++block)
-        visit_all(block, scratch.active, queries);
+      if constexpr (Tiles::has_codes) this->sample_limits(scratch.active, queries);
+      visit_all(0, job.index.cells, scratch.active, queries);
       return;
     }
     scale_all();

@@ -218,10 +218,21 @@ struct Survivors {
     }
     if (job.weighted && self < panel_width)
       for (std::uint32_t i = state.count; i < count; ++i) state.weight[i] -= state.position[i] == state.self;
-    if (state.told_by != ToldBy::screen) {
-      constexpr std::size_t lines_ahead = 8;
-      for (std::uint32_t i = state.count; i < count; ++i)
-        prefetch(job.index.rows + state.position[i] * job.index.row_stride, lines_ahead);
+    state.count = count;
+    return count >= job.plan.capacity;
+  }
+
+  /// The same for few survivors of which nobody asks the bounds.
+  LANNER_INLINE bool keep_positions(std::size_t query, std::uint32_t survivors, std::size_t position) const {
+    QueryState& state = scratch.state[query];
+    std::uint32_t count = state.count;
+    for (; survivors != 0; survivors &= survivors - 1) {
+      const auto at =
+          static_cast<std::uint32_t>(position) + static_cast<std::uint32_t>(__builtin_ctz(survivors));
+      state.position[count] = at;
+      std::uint32_t weight = 1;
+      if (job.weighted) state.weight[count] = weight = job.index.weight[at] - (at == state.self);
+      count += at != state.self || (job.weighted && weight > 0);
     }
     state.count = count;
     return count >= job.plan.capacity;
@@ -310,10 +321,11 @@ struct Survivors {
     const auto row = [&](std::size_t i) {
       return index.rows + state.position[smaller(i, state.count - 1)] * index.row_stride;
     };
+    for (std::size_t c = 0; c < some; ++c) prefetch(row(state.measured + c), 8);
     for (std::size_t i = state.measured; i < state.count; i += some) {
       simd::Floats<simd::Avx2> parts[some];
       for (std::size_t c = 0; c < some; ++c) {
-        prefetch(row(i + c + some));
+        prefetch(row(i + c + some), 8);
         parts[c] = squared_parts(row(i + c));
       }
       lane_sums(parts).store(state.upper + i);

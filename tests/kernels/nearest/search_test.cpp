@@ -138,6 +138,37 @@ TEST(Search, WhereBoxesExcludeNothing) {
   }
 }
 
+// Cells enough for a sample of them to give the first limits; repeated rows, queries far beyond the rows, and
+// so many that are rows themselves that some are in the sample.
+TEST(Search, WhereASampleGivesTheFirstLimits) {
+  std::mt19937 random(8);
+  MadeRows references = test::made_normal(25'000, 32, random);
+  for (std::size_t i = 0; i < 1500; ++i)
+    std::copy_n(references.row(i), references.width, references.row(references.count - 1 - i % 700));
+  MadeRows queries = test::made_normal(60, references.width, random);
+  for (std::size_t i = 0; i < 30; ++i)
+    std::copy_n(references.row(i * 400), references.width, queries.row(2 * i));
+  for (std::size_t j = 0; j < references.width; ++j) {
+    queries.row(1)[j] *= 300;
+    queries.row(3)[j] *= 1e30f;
+  }
+  const BruteForce brute(references);
+  expect_exact(references, queries, 1, {}, "sampled", 1);
+  if (HasFatalFailure()) return;
+  expect_exact(references, queries, 16, {}, "sampled", 1);
+  if (HasFatalFailure()) return;
+  MadeRows own(800, references.width);
+  std::vector<std::uint32_t> self;
+  for (std::size_t i = 0; i < own.count; ++i) {
+    std::copy_n(references.row(31 * i), references.width, own.row(i));
+    self.push_back(brute.distinct_of()[31 * i]);
+  }
+  expect_exact(references, own, 1, self, "sampled, self", 1);
+  const CpuIndex index(*Device::cpu({CpuTier::avx2, 1}), distinct_rows(references), Screen::codes);
+  EXPECT_FALSE(index.view().boxes_tell);
+  EXPECT_GE(index.view().cells, 128u) << "too few cells for a sample: the test has lost its teeth";
+}
+
 TEST(Search, TheLowestOriginalRowsWinTiesEvenBetweenRepeatedRows) {
   // At distance 1 from the origin: a at rows 0, 5, 6; b at 1, 4; c at 2, 3. Four of the seven are wanted.
   const float a[] = {1, 0}, b[] = {0, 1}, c[] = {-1, 0};
