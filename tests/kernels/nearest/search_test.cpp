@@ -164,7 +164,8 @@ TEST(Search, WhereASampleGivesTheFirstLimits) {
     self.push_back(brute.distinct_of()[31 * i]);
   }
   expect_exact(references, own, 1, self, "sampled, self", 1);
-  const CpuIndex index(*Device::cpu({CpuTier::avx2, 1}), distinct_rows(references), Screen::codes);
+  const auto device = Device::cpu({CpuTier::avx2, 1});
+  const CpuIndex index(*device, distinct_rows(references), Screen::codes);
   EXPECT_FALSE(index.view().boxes_tell);
   EXPECT_GE(index.view().cells, 128u) << "too few cells for a sample: the test has lost its teeth";
 }
