@@ -124,7 +124,7 @@ void relay(const std::string& in, const std::string& out, std::size_t rows,
   zmq::context_t context;
   zmq::socket_t pull(context, zmq::socket_type::pull), pub(context, zmq::socket_type::pub);
   pull.bind(in);
-  pub.set(zmq::sockopt::sndhwm, 1000);
+  pub.set(zmq::sockopt::sndhwm, 10'000);
   pub.bind(out);
   const std::vector<char> score(rows * 4), p_value(rows * 8), threshold(rows * 8), flag(rows);
   zmq::message_t header, tensor;

@@ -199,9 +199,7 @@ struct Survivors {
   LANNER_INLINE bool keep(std::size_t query, std::uint32_t survivors, std::size_t position,
                           const float* lower, const float* upper) const {
     QueryState& state = scratch.state[query];
-    const std::size_t self = state.self - position;
-    if (self < panel_width && (!job.weighted || job.index.weight[state.self] == 1))
-      survivors &= ~(std::uint32_t{1} << self);
+    survivors = without_self(state, survivors, position);
     alignas(64) static constexpr std::int32_t counting[16] = {0, 1, 2,  3,  4,  5,  6,  7,
                                                               8, 9, 10, 11, 12, 13, 14, 15};
     std::uint32_t count = state.count;
@@ -216,7 +214,7 @@ struct Survivors {
       if (job.weighted) store_chosen<Tier>(load_words(job.index.weight + at), kept, state.weight + count);
       count += static_cast<std::uint32_t>(__builtin_popcount(kept));
     }
-    if (job.weighted && self < panel_width)
+    if (job.weighted && state.self - position < panel_width)
       for (std::uint32_t i = state.count; i < count; ++i) state.weight[i] -= state.position[i] == state.self;
     state.count = count;
     return count >= job.plan.capacity;
@@ -225,17 +223,22 @@ struct Survivors {
   /// The same for few survivors of which nobody asks the bounds.
   LANNER_INLINE bool keep_positions(std::size_t query, std::uint32_t survivors, std::size_t position) const {
     QueryState& state = scratch.state[query];
-    std::uint32_t count = state.count;
-    for (; survivors != 0; survivors &= survivors - 1) {
+    for (survivors = without_self(state, survivors, position); survivors != 0; survivors &= survivors - 1) {
       const auto at =
           static_cast<std::uint32_t>(position) + static_cast<std::uint32_t>(__builtin_ctz(survivors));
-      state.position[count] = at;
-      std::uint32_t weight = 1;
-      if (job.weighted) state.weight[count] = weight = job.index.weight[at] - (at == state.self);
-      count += at != state.self || (job.weighted && weight > 0);
+      state.position[state.count] = at;
+      if (job.weighted) state.weight[state.count] = job.index.weight[at] - (at == state.self);
+      ++state.count;
     }
-    state.count = count;
-    return count >= job.plan.capacity;
+    return state.count >= job.plan.capacity;
+  }
+
+  /// A panel's survivors but the query itself, unless there are others like it.
+  LANNER_INLINE std::uint32_t without_self(const QueryState& state, std::uint32_t survivors,
+                                           std::size_t position) const {
+    const std::size_t self = state.self - position;
+    const bool is_there = self < panel_width && (!job.weighted || job.index.weight[state.self] == 1);
+    return is_there ? survivors & ~(std::uint32_t{1} << self) : survivors;
   }
 
   LANNER_INLINE static Word load_words(const std::uint32_t* from) {
@@ -321,11 +324,12 @@ struct Survivors {
     const auto row = [&](std::size_t i) {
       return index.rows + state.position[smaller(i, state.count - 1)] * index.row_stride;
     };
-    for (std::size_t c = 0; c < some; ++c) prefetch(row(state.measured + c), 8);
+    constexpr std::size_t lines_ahead = 8;
+    for (std::size_t c = 0; c < some; ++c) prefetch(row(state.measured + c), lines_ahead);
     for (std::size_t i = state.measured; i < state.count; i += some) {
       simd::Floats<simd::Avx2> parts[some];
       for (std::size_t c = 0; c < some; ++c) {
-        prefetch(row(i + c + some), 8);
+        prefetch(row(i + c + some), lines_ahead);
         parts[c] = squared_parts(row(i + c));
       }
       lane_sums(parts).store(state.upper + i);

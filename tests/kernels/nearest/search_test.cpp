@@ -143,8 +143,8 @@ TEST(Search, WhereBoxesExcludeNothing) {
 TEST(Search, WhereASampleGivesTheFirstLimits) {
   std::mt19937 random(8);
   MadeRows references = test::made_normal(25'000, 32, random);
-  for (std::size_t i = 0; i < 1500; ++i)
-    std::copy_n(references.row(i), references.width, references.row(references.count - 1 - i % 700));
+  for (std::size_t i = 0; i < 700; ++i)
+    std::copy_n(references.row(i), references.width, references.row(references.count - 1 - i));
   MadeRows queries = test::made_normal(60, references.width, random);
   for (std::size_t i = 0; i < 30; ++i)
     std::copy_n(references.row(i * 400), references.width, queries.row(2 * i));
